@@ -1,0 +1,50 @@
+"""The errors that cross a module's border; everything else is a bug. Each message says what to do about it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Problem(NamedTuple):
+    """One wrong value: the public name of the parameter, what it held, and the rule with its cure."""
+
+    parameter: str
+    value: str
+    rule: str
+
+    def __str__(self) -> str:
+        shown = f": {self.value[:80]!r}" if self.value else ""
+        return f"{self.parameter}{shown}: {self.rule}"
+
+
+class InvalidService(ValueError):
+    """A service's parameters are missing or wrong. Nothing was changed."""
+
+    def __init__(self, service: str, problems: tuple[Problem, ...]) -> None:
+        self.service = service
+        self.problems = problems
+        super().__init__(f"service {service or '(no name)'}: " + "; ".join(map(str, problems)))
+
+
+class UnroutedService(InvalidService):
+    """The parameters are right but ask for no route: neither a path nor a domain. Docker Flow Proxy answers 409."""
+
+
+class OwnedElsewhere(Exception):
+    """The service is described by a source that outranks the caller, and differently."""
+
+
+class InvalidSettings(ValueError):
+    """Environment variables or secrets are wrong: one line per mistake."""
+
+
+class RejectedByHAProxy(Exception):
+    """HAProxy refuses a configuration; the message is HAProxy's own, without file names of ours."""
+
+
+class ProxyUnavailable(Exception):
+    """No HAProxy, no socket, or no answer in time."""
+
+
+class UnknownAddress(Exception):
+    """A host name that servers should come from does not resolve."""

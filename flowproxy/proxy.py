@@ -1,0 +1,457 @@
+"""The HAProxy alongside: adopt or start it, check, apply, reload, drain. Nothing else touches HAProxy or its files.
+
+It runs as a session of its own, so it outlives this process; the next controller finds it by its master socket. Everything lies
+in the state folder, and `default-path config` makes the paths in haproxy.cfg relative to it: a candidate in
+another folder is checked as it will run, and a map keeps its name in the runtime API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import psutil
+import structlog
+
+from flowproxy.errors import ProxyUnavailable, RejectedByHAProxy
+from flowproxy.plan import AddEntry, AddServer, Change, Plan, Reload, RemoveEntry, RemoveServer, Runtime as RuntimePlan, SetEntry
+from flowproxy.quoting import cli_word
+from flowproxy.render import Configuration, map_file
+from flowproxy.runtime import Runtime
+from flowproxy.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+_CHECK_SECONDS = 60.0
+_START_SECONDS = 30.0
+_PAYLOAD_BYTES = 8000  # one runtime command with its payload must fit into HAProxy's 16 KB buffer
+_FINDING = re.compile(r"\[ALERT\]\s+\(\d+\) : (?P<text>.*)")
+_PLACE = re.compile(r"\[[^\]]*haproxy\.cfg:(?P<line>\d+)\]")
+
+
+class ProxyStatus(NamedTuple):
+    """What `/v1/status` says of HAProxy. `pid` is the master's, `uptime` its seconds."""
+
+    version: str
+    pid: int
+    worker: int
+    uptime: int
+
+
+class Proxy:
+    """One HAProxy in master-worker mode, with its state folder."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.folder = settings.state_dir.resolve()
+        self._master_path = self.folder / "master.sock"
+        self._master = Runtime(self._master_path, master=True)
+        self._worker = Runtime(self.folder / "haproxy.sock")
+        self._pid: int | None = None
+        self._written: dict[str, bytes] = {}
+        self._leaving: set[tuple[str, str]] = set()
+        self._lock: IO[str] | None = None
+        self._stopping = False
+        self.reloads = 0
+        self.runtime_updates = 0
+
+    # Life
+
+    async def attach(self) -> bool:
+        """Adopts the HAProxy that already runs here, or starts one on the files of the last good configuration.
+
+        Returns whether one runs now. Raises ProxyUnavailable when the folder is another controller's, when there is no HAProxy
+        program, or when the ports for traffic cannot be had.
+        """
+        self._claim_folder()
+        if shutil.which(self._settings.haproxy) is None:
+            raise ProxyUnavailable(
+                f"there is no program {self._settings.haproxy!r}; install HAProxy 2.6 or newer (apt-get install haproxy),"
+                " or set FLOWPROXY_HAPROXY to its path"
+            )
+        self._pid = await self._running_master()
+        if self._pid:
+            _log.info("haproxy adopted", pid=self._pid)
+            return True
+        if not (self.folder / "haproxy.cfg").is_file():
+            return False
+        try:
+            await self._run_check(self.folder)
+        except RejectedByHAProxy as error:
+            _log.warning("the configuration on disk is not used", reason=str(error))
+            return False
+        await self._start(None)
+        return True
+
+    async def watch(self, on_restart: Callable[[], None]) -> None:
+        """Starts HAProxy again, on the files of the last good configuration, whenever it dies."""
+        while True:
+            await _end_of(self._pid) if self._pid else await asyncio.sleep(0.2)
+            if self._pid is None or self._stopping or psutil.pid_exists(self._pid) and not _is_zombie(self._pid):
+                continue
+            _log.error("haproxy died", pid=self._pid)
+            self._pid = None
+            with _logged("haproxy could not be started again"):
+                await self._start(None)
+                on_restart()
+
+    async def stop(self) -> None:
+        """Lets HAProxy finish what it is doing, up to the drain timeout, and ends it."""
+        self._stopping = True
+        pid = self._pid
+        if pid is None:
+            return
+        for number, patience in ((signal.SIGUSR1, self._settings.drain_timeout), (signal.SIGTERM, 5), (signal.SIGKILL, 5)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await _end_of(pid)
+                break
+        self._pid = None
+        _log.info("haproxy stopped", pid=pid)
+
+    def close(self) -> None:
+        self._master.close()
+        self._worker.close()
+        if self._lock:
+            self._lock.close()
+
+    # What the reconciler asks for
+
+    async def check(self, configuration: Configuration) -> None:
+        """Raises RejectedByHAProxy, in its words, when HAProxy would not run this configuration."""
+        async with self._candidate(configuration):
+            pass
+
+    async def apply(self, plan: Plan, configuration: Configuration) -> None:
+        """Brings HAProxy to the configuration. After it returns, every new request is served by it.
+
+        Raises RejectedByHAProxy or ProxyUnavailable; then HAProxy runs on what it had.
+        """
+        match plan:
+            case Reload():
+                await self._replace(configuration)
+                self.reloads += 1
+            case RuntimePlan(changes):
+                await self._change(changes)
+                await asyncio.to_thread(self._write, configuration.files())
+                self.runtime_updates += 1
+        await self._delete_leaving()
+
+    async def status(self) -> ProxyStatus | None:
+        """None when HAProxy does not run."""
+        try:
+            info = _fields(await self._worker.ask("show info"))
+        except ProxyUnavailable:
+            return None
+        pid = self._pid or 0
+        try:
+            uptime = int(time.time() - psutil.Process(pid).create_time())
+        except psutil.Error:
+            uptime = 0
+        return ProxyStatus(info.get("Version", ""), pid, int(info.get("Pid", "0")), uptime)
+
+    # Reload
+
+    async def _replace(self, configuration: Configuration) -> None:
+        async with self._candidate(configuration) as files:
+            await asyncio.to_thread(self._write, files)
+        if self._pid is None:
+            await self._start(configuration.digest)
+        else:
+            await self._reload(configuration.digest)
+        self._leaving.clear()
+
+    async def _reload(self, digest: str) -> None:
+        """From 2.7 on the master answers when the new worker is ready; 2.6 answers nothing. So the proof is asked for: the
+        worker that answers runs this configuration, and every older one has stopped listening."""
+        failed_before = _failed_reloads(await self._master.ask("show proc"))
+        answer = await self._master.ask("reload")
+        if "Success=0" in answer:
+            raise RejectedByHAProxy(_findings(answer, None))
+
+        async def serving() -> bool:
+            try:
+                if _fields(await self._worker.ask("show info")).get("description") == digest:
+                    return await self._old_workers_stopping()
+                processes = await self._master.ask("show proc")
+            except ProxyUnavailable:
+                return False
+            if _failed_reloads(processes) > failed_before:
+                raise RejectedByHAProxy("the new worker did not start; HAProxy's own log says why")
+            return False
+
+        await _until(serving, "HAProxy's new worker does not answer", _START_SECONDS)
+
+    async def _old_workers_stopping(self) -> bool:
+        processes = await self._master.ask("show proc")
+        for pid in _old_workers(processes):
+            info = _fields(await self._master.ask(f"@!{pid} show info"))
+            if info.get("Stopping", "1") != "1":
+                return False
+        return True
+
+    # Runtime
+
+    async def _change(self, changes: Iterable[Change]) -> None:
+        for command, accepted in _commands(changes, self._leaving):
+            answer = await self._worker.ask(command)
+            if answer not in accepted:
+                shown = command.partition("\n")[0]
+                raise ProxyUnavailable(f"HAProxy answered {answer!r} to {shown!r}")
+        for change in changes:
+            if isinstance(change, RemoveServer):
+                self._leaving.add((change.backend, change.server.name))
+
+    async def _delete_leaving(self) -> None:
+        """A server goes for good only when its last request has ended; until then it gets no new one."""
+        for backend, name in sorted(self._leaving):
+            with contextlib.suppress(ProxyUnavailable):
+                answer = await self._worker.ask(f"del server {backend}/{name}")
+                if answer in ("Server deleted.", "No such server.", "No such backend."):
+                    self._leaving.discard((backend, name))
+
+    # Processes
+
+    async def _running_master(self) -> int | None:
+        try:
+            first_line = (await self._master.ask("show proc")).splitlines()[1]
+        except (ProxyUnavailable, IndexError):
+            return None
+        return int(first_line.split()[0])
+
+    async def _start(self, digest: str | None) -> None:
+        self._require_ports()
+        arguments = ["-W", "-S", str(self._master_path), "-f", str(self.folder / "haproxy.cfg")]
+        process = await asyncio.create_subprocess_exec(
+            self._settings.haproxy,
+            *arguments,
+            "-p",
+            str(self.folder / "haproxy.pid"),
+            stdin=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+        async def answers() -> bool:
+            if process.returncode is not None:
+                raise ProxyUnavailable(f"HAProxy ended at once with exit status {process.returncode}; see its log above")
+            try:
+                info = _fields(await self._worker.ask("show info"))
+            except ProxyUnavailable:
+                return False
+            return digest is None or info.get("description") == digest
+
+        await _until(answers, "HAProxy was started but does not answer", _START_SECONDS)
+        self._pid = process.pid
+        _log.info("haproxy started", pid=process.pid)
+
+    def _require_ports(self) -> None:
+        """HAProxy says it too, but in more words."""
+        for port in self._settings.bind_ports:
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("", port))
+                except PermissionError:
+                    cure = "start as root, or choose ports above 1023"
+                    raise ProxyUnavailable(f"port {port} of DEFAULT_PORTS: no permission; {cure}") from None
+                except OSError as error:
+                    raise ProxyUnavailable(f"port {port} of DEFAULT_PORTS cannot be used: {error.strerror}") from None
+
+    # Files
+
+    def _claim_folder(self) -> None:
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = (self.folder / "lock").open("a+")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ProxyUnavailable(
+                f"another controller works in {self.folder}; stop it, or set FLOWPROXY_STATE_DIR to another folder"
+            ) from None
+        except OSError as error:
+            raise ProxyUnavailable(f"FLOWPROXY_STATE_DIR: {self.folder}: {error.strerror}") from None
+
+    @contextlib.asynccontextmanager
+    async def _candidate(self, configuration: Configuration) -> AsyncIterator[dict[str, bytes]]:
+        """The files of a configuration that HAProxy has accepted."""
+        files = await asyncio.to_thread(configuration.files)
+        folder = self.folder / "candidate"
+        try:
+            await asyncio.to_thread(_write_all, folder, files)
+            await self._run_check(folder)
+            yield files
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def _run_check(self, folder: Path) -> None:
+        process = await asyncio.create_subprocess_exec(
+            self._settings.haproxy,
+            "-c",
+            "-f",
+            str(folder / "haproxy.cfg"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(_CHECK_SECONDS):
+                _, said = await process.communicate()
+        except TimeoutError:
+            raise ProxyUnavailable(f"haproxy -c took more than {_CHECK_SECONDS:.0f} s") from None
+        finally:
+            if process.returncode is None:
+                process.kill()
+        if process.returncode:
+            raise RejectedByHAProxy(_findings(said.decode(errors="replace"), folder / "haproxy.cfg"))
+
+    def _write(self, files: dict[str, bytes]) -> None:
+        """The maps before the configuration that asks them; only what differs."""
+        for path, content in files.items():
+            if self._written.get(path) != content:
+                write_durably(self.folder / path, content)
+                self._written[path] = content
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Temporary file, fsync, rename: after a crash the file is either the old or the new one."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".new")
+    with temporary.open("wb") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _write_all(folder: Path, files: dict[str, bytes]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    for path, content in files.items():
+        (folder / path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+
+
+def _commands(changes: Iterable[Change], leaving: set[tuple[str, str]]) -> Iterable[tuple[str, tuple[str, ...]]]:
+    """Each command with the answers that mean success (management guide, 9.3)."""
+    batch: list[AddEntry] = []
+    for change in changes:
+        if isinstance(change, AddEntry):
+            if batch and (batch[0].map != change.map or _size(batch) > _PAYLOAD_BYTES):
+                yield _add_entries(batch), ("",)
+                batch = []
+            batch.append(change)
+            continue
+        if batch:
+            yield _add_entries(batch), ("",)
+            batch = []
+        match change:
+            case AddServer(backend, server, options):
+                name = f"{backend}/{server.name}"
+                if (backend, server.name) in leaving:
+                    leaving.discard((backend, server.name))
+                else:
+                    yield f"add server {name} {server.socket_address} {options}", ("New server registered.",)
+                    yield f"enable health {name}", ("",)
+                yield f"set server {name} state ready", ("",)
+            case RemoveServer(backend, server):
+                yield f"set server {backend}/{server.name} state maint", ("",)
+            case SetEntry(name, key, value):
+                yield f"set map {map_file(name)} {cli_word(key)} {cli_word(value)}", ("",)
+            case RemoveEntry(name, key):
+                yield f"del map {map_file(name)} {cli_word(key)}", ("",)
+    if batch:
+        yield _add_entries(batch), ("",)
+
+
+def _size(batch: list[AddEntry]) -> int:
+    return sum(len(entry.key) + len(entry.value) + 2 for entry in batch)
+
+
+def _add_entries(batch: list[AddEntry]) -> str:
+    return f"add map {map_file(batch[0].map)} <<\n" + "".join(f"{entry.key} {entry.value}\n" for entry in batch)
+
+
+def _fields(info: str) -> dict[str, str]:
+    return dict(line.split(": ", 1) for line in info.splitlines() if ": " in line)
+
+
+def _failed_reloads(processes: str) -> int:
+    found = re.search(r"\[failed: (\d+)\]", processes)
+    return int(found[1]) if found else 0
+
+
+def _old_workers(processes: str) -> list[int]:
+    old = processes.partition("# old workers")[2].partition("# programs")[0]
+    return [int(line.split()[0]) for line in old.splitlines() if line and line[0].isdigit()]
+
+
+def _findings(said: str, configuration: Path | None) -> str:
+    """HAProxy's complaints in one line each, with the service whose section it complains about."""
+    findings = []
+    for found in _FINDING.finditer(said):
+        text = found["text"].removeprefix("config : ")
+        if text.startswith(("Error(s) found", "Fatal errors found")):
+            continue
+        place = _PLACE.search(text)
+        if place and configuration:
+            owner = _owner(configuration, int(place["line"]))
+            text = _PLACE.sub(owner, text).removeprefix("parsing ")
+        findings.append(text)
+    return "; ".join(findings[:10]) or said.strip()[-500:] or "no reason was given"
+
+
+def _owner(configuration: Path, line: int) -> str:
+    above = configuration.read_text().splitlines()[:line]
+    comments = (text.removeprefix("# ") for text in reversed(above) if text.startswith("# service "))
+    return next(comments, f"line {line}")
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+async def _end_of(pid: int) -> None:
+    """Returns when the process, which need not be a child, has ended."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+async def _until(condition: Callable[[], Awaitable[bool]], otherwise: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not await condition():
+        if time.monotonic() > deadline:
+            raise ProxyUnavailable(f"{otherwise} within {seconds:.0f} s")
+        await asyncio.sleep(0.004)
+
+
+@contextlib.contextmanager
+def _logged(event: str) -> Iterator[None]:
+    try:
+        yield
+    except (ProxyUnavailable, RejectedByHAProxy) as error:
+        _log.error(event, reason=str(error))

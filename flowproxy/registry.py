@@ -1,0 +1,147 @@
+"""The services wanted now. Nothing else holds what is wanted; what HAProxy runs is the reconciler's to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from typing import NamedTuple
+
+from flowproxy.errors import OwnedElsewhere
+from flowproxy.model import Endpoint, Service
+
+
+class Origin(StrEnum):
+    """Where a service was asked for. An earlier one outranks a later one when both describe the same name."""
+
+    SWARM = "swarm"
+    ENVIRONMENT = "environment"
+    API = "api"
+
+    def outranks(self, other: Origin) -> bool:
+        order = list(Origin)
+        return order.index(self) < order.index(other)
+
+
+class Entry(NamedTuple):
+    """One wanted service. `created`, in seconds since 1970, decides which of two equal claims is older."""
+
+    service: Service
+    origin: Origin
+    created: float
+    parameters: Mapping[str, str]
+
+
+class Snapshot(NamedTuple):
+    """What is wanted at one moment. `tasks` and `addresses` are the endpoints of Swarm services and of host names."""
+
+    generation: int
+    entries: Mapping[str, Entry]
+    invalid: Mapping[str, str]
+    tasks: Mapping[str, tuple[Endpoint, ...]]
+    addresses: Mapping[str, tuple[Endpoint, ...]]
+
+    @property
+    def endpoints(self) -> Mapping[str, tuple[Endpoint, ...]]:
+        """The tasks of a Swarm service stand before what its name resolves to."""
+        return {**self.addresses, **self.tasks}
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Every name that some destination sends its requests to."""
+        return frozenset().union(*(entry.service.hosts() for entry in self.entries.values()))
+
+
+class Registry:
+    """Sources write, the reconciler reads. Every write that changes something raises the generation and wakes it."""
+
+    def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
+        self.on_change = on_change
+        self._generation = 0
+        self._entries: dict[str, Entry] = {}
+        self._invalid: dict[str, str] = {}
+        self._tasks: dict[str, tuple[Endpoint, ...]] = {}
+        self._addresses: dict[str, tuple[Endpoint, ...]] = {}
+
+    def put(self, entry: Entry) -> int:
+        """Adds or replaces a service; returns the generation that holds it.
+
+        Raises OwnedElsewhere when a source that outranks this one describes the service differently.
+        """
+        name = entry.service.service_name
+        present = self._entries.get(name)
+        if present and present.origin.outranks(entry.origin):
+            if present.service == entry.service:
+                return self._generation
+            raise OwnedElsewhere(
+                f"service {name}: its parameters come from {present.origin}, which goes before {entry.origin};"
+                f" change them there"
+            )
+        self._invalid.pop(name, None)
+        if present:
+            same = present.service == entry.service
+            entry = entry._replace(created=min(present.created, entry.created))
+            if same and entry.origin == present.origin and entry.created == present.created:
+                return self._generation
+            if same:  # keeping the object tells the renderer that nothing changed
+                entry = entry._replace(service=present.service)
+        self._entries[name] = entry
+        return self._changed()
+
+    def refuse(self, name: str, reason: str) -> int:
+        """Notes that a service's parameters are wrong; its last good version, if there is one, stays."""
+        if self._invalid.get(name) == reason:
+            return self._generation
+        self._invalid[name] = reason
+        return self._changed()
+
+    def remove(self, name: str, origin: Origin) -> int:
+        """Forgets a service. Raises OwnedElsewhere when another source describes it; an unknown name changes nothing."""
+        present = self._entries.get(name)
+        if present and present.origin.outranks(origin):
+            raise OwnedElsewhere(f"service {name}: its parameters come from {present.origin}; remove it there")
+        known = [self._entries.pop(name, None), self._invalid.pop(name, None)]
+        return self._changed() if any(known) else self._generation
+
+    def retain(self, origin: Origin, names: Iterable[str]) -> int:
+        """Forgets the services of one source that its complete listing no longer holds."""
+        keep = frozenset(names)
+        gone = [name for name, entry in self._entries.items() if entry.origin == origin and name not in keep]
+        wrong = [name for name in self._invalid if name not in keep and name not in self._entries]
+        for name in gone:
+            del self._entries[name]
+        for name in {*gone, *wrong}:
+            self._invalid.pop(name, None)
+        return self._changed() if gone or wrong else self._generation
+
+    def place(self, name: str, endpoints: Iterable[Endpoint] | None) -> int:
+        """Says where the tasks of a Swarm service are; None when the Swarm knows no such service."""
+        return self._place(self._tasks, name, endpoints)
+
+    def resolve(self, host: str, endpoints: Iterable[Endpoint] | None) -> int:
+        """Says what a host name resolves to; None when nobody sends requests there any more."""
+        return self._place(self._addresses, host, endpoints)
+
+    def get(self, name: str) -> Entry | None:
+        return self._entries.get(name)
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(
+            self._generation, dict(self._entries), dict(self._invalid), dict(self._tasks), dict(self._addresses)
+        )
+
+    def _place(
+        self, where: dict[str, tuple[Endpoint, ...]], name: str, endpoints: Iterable[Endpoint] | None
+    ) -> int:
+        placed = None if endpoints is None else tuple(sorted(endpoints))
+        if where.get(name) == placed:
+            return self._generation
+        if placed is None:
+            del where[name]
+        else:
+            where[name] = placed
+        return self._changed()
+
+    def _changed(self) -> int:
+        self._generation += 1
+        self.on_change()
+        return self._generation

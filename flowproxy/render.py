@@ -1,0 +1,168 @@
+"""A RouteTable and the servers of its backends, as the files that HAProxy reads."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import jinja2
+from pydantic import BaseModel, ConfigDict
+
+from flowproxy import quoting
+from flowproxy.model import Endpoint, Service
+from flowproxy.routing import ANY, DEFAULT, EXACT, WILDCARD, Backend, RouteTable
+from flowproxy.settings import Settings
+
+OURS = next(
+    folder
+    for folder in (Path(__file__).parent / "templates", Path(__file__).parent.parent / "templates")
+    if folder.is_dir()
+)
+PAGES = (400, 403, 405, 408, 429, 500, 502, 503, 504)
+MAPS = (EXACT, WILDCARD, ANY, DEFAULT)
+
+# HAProxy writes every value of a request escaped for JSON (+E) and in quotes (+Q).
+_JSON_LOG = (
+    '{"timestamp":"%tr","level":"info","event":"request","client":"%ci","status":%ST,"method":%{+Q,+E}HM,"host":%{+Q,+E}[var(txn.host)],'
+    '"path":%{+Q,+E}HPO,"backend":"%b","server":"%s","termination":"%tsc","bytes":%B,"queue_ms":%Tw,"connect_ms":%Tc,'
+    '"response_ms":%Tr,"total_ms":%Ta,"retries":"%rc"}'
+)
+
+
+class Server(NamedTuple):
+    """One server line, or one `add server`."""
+
+    name: str
+    address: str
+    port: int
+
+    @property
+    def socket_address(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+class Section(NamedTuple):
+    """A backend without its servers, and what stands behind the address of each of them."""
+
+    text: str
+    server_options: str
+
+
+class Configuration(BaseModel):
+    """Everything HAProxy is given. A change of the skeleton, which is all but servers and maps, needs a reload."""
+
+    model_config = ConfigDict(frozen=True)
+
+    head: str
+    pages: Mapping[str, bytes]
+    sections: Mapping[str, Section]
+    servers: Mapping[str, tuple[Server, ...]]
+    maps: Mapping[str, Mapping[str, str]]
+
+    @cached_property
+    def digest(self) -> str:
+        """Names the skeleton. HAProxy repeats it in `show info`, which proves what a worker runs."""
+        digest = hashlib.sha256(self.head.encode())
+        for name, page in self.pages.items():
+            digest.update(name.encode() + page)
+        for section in self.sections.values():
+            digest.update(section.text.encode() + section.server_options.encode())
+        return digest.hexdigest()[:32]
+
+    def text(self) -> str:
+        """haproxy.cfg"""
+        parts = [f"# Written by Flowproxy; a change by hand is lost.\nglobal\n    description {self.digest}\n\n{self.head}"]
+        for name, section in self.sections.items():
+            parts.append(section.text)
+            parts += [server_line(server, section.server_options) for server in self.servers.get(name, ())]
+            parts.append("")
+        return "\n".join(parts) + "\n"
+
+    def files(self) -> dict[str, bytes]:
+        """Path below the state folder -> content."""
+        files = {f"errors/{name}": page for name, page in self.pages.items()}
+        files |= {map_file(name): map_text(entries).encode() for name, entries in self.maps.items()}
+        files["haproxy.cfg"] = self.text().encode()
+        return files
+
+
+def map_file(name: str) -> str:
+    """The path by which HAProxy knows a map, in its files and in its runtime API."""
+    return f"maps/{name}.map"
+
+
+def map_text(entries: Mapping[str, str]) -> str:
+    return "".join(f"{key} {value}\n" for key, value in entries.items())
+
+
+def server_line(server: Server, options: str) -> str:
+    return f"    server {server.name} {server.socket_address} {options}"
+
+
+class Renderer:
+    """Holds the templates and the settings; a folder of the user's comes before ours, file by file."""
+
+    def __init__(self, settings: Settings, *, run_user: str | None = None) -> None:
+        folders = [folder for folder in (settings.templates, OURS) if folder is not None]
+        self._settings = settings
+        self._run_user = run_user
+        self._pages = {f"{code}.http": _page(settings, folders, code) for code in PAGES}
+        self._sections: dict[str, tuple[Service, Section]] = {}
+        environment = jinja2.Environment(  # noqa: S701 - HAProxy's language is no markup; values pass the word filter
+            loader=jinja2.FileSystemLoader(folders),
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.filters["word"] = quoting.word
+        environment.filters["comment"] = quoting.comment
+        self._head = environment.get_template("haproxy.cfg.j2")
+        self._backend = environment.get_template("backend.cfg.j2")
+
+    def render(self, table: RouteTable, endpoints: Mapping[str, tuple[Endpoint, ...]]) -> Configuration:
+        """`endpoints` are those of each host name that a destination sends to; a name without any has no servers."""
+        sections = {backend.name: self._section(backend) for backend in table.backends}
+        self._sections = {backend.name: (backend.service, sections[backend.name]) for backend in table.backends}
+        wildcards = [(f"wildcard{depth}", self._of_depth(table, depth)) for depth in table.wildcard_depths]
+        head = self._head.render(
+            settings=self._settings,
+            table=table,
+            stages=[(EXACT, table.rules[EXACT]), *wildcards, (ANY, table.rules[ANY]), (DEFAULT, ())],
+            run_user=self._run_user,
+            error_pages=PAGES,
+            json_log_format=_JSON_LOG,
+            haproxy_socket=self._settings.state_dir.resolve() / "haproxy.sock",
+        )
+        return Configuration(
+            head=head,
+            pages=self._pages,
+            sections=sections,
+            servers={backend.name: _servers(backend, endpoints) for backend in table.backends},
+            maps={name: dict(sorted(table.maps[name].items())) for name in MAPS},
+        )
+
+    def _section(self, backend: Backend) -> Section:
+        known = self._sections.get(backend.name)
+        if known and known[0] is backend.service:
+            return known[1]
+        text = self._backend.render(backend=backend, settings=self._settings).rstrip("\n")
+        return Section(text, "check inter 2s fall 2 rise 1")
+
+    @staticmethod
+    def _of_depth(table: RouteTable, depth: int) -> tuple[object, ...]:
+        return tuple(r for r in table.rules[WILDCARD] if r.value.partition("/")[0].count(".") == depth)
+
+
+def _servers(backend: Backend, endpoints: Mapping[str, tuple[Endpoint, ...]]) -> tuple[Server, ...]:
+    destination = backend.destination
+    host = destination.outbound_hostname or backend.service.service_name
+    port = destination.port or 80
+    return tuple(Server(endpoint.name, endpoint.address, port) for endpoint in sorted(endpoints.get(host, ())))
+
+
+def _page(settings: Settings, folders: list[Path], code: int) -> bytes:
+    candidates = [settings.errorfiles / f"{code}.http", *(folder / "errors" / f"{code}.http" for folder in folders)]
+    return next(page for page in candidates if page.is_file()).read_bytes()
