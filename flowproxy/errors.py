@@ -48,3 +48,7 @@ class ProxyUnavailable(Exception):
 
 class UnknownAddress(Exception):
     """A host name that servers should come from does not resolve."""
+
+
+class SwarmUnavailable(Exception):
+    """The Docker daemon is out of reach or is no Swarm manager. What was known stays."""

@@ -1,11 +1,12 @@
 """What one service asks for. The field names are the snake_case of the public parameter names, which are the aliases.
 
-Docker Flow Proxy's parameters keep their names and meaning. Every field's description is its documentation: the reference in
-docs/reference/parameters.md is generated from it.
+Docker Flow Proxy's parameters keep their names and meaning. Every field's description is its documentation: the
+reference in docs/reference/parameters.md is generated from it.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Annotated, Any, NamedTuple
 
@@ -111,7 +112,8 @@ class Parameters(BaseModel):
 
 
 class Destination(Parameters):
-    """Where a part of a service's requests goes. Parameters with an index (`port.1`, `servicePath.1`) describe several."""
+    """Where a part of a service's requests goes. Parameters with an index (`port.1`, `servicePath.1`) describe
+    several."""
 
     index: int = Field(0, exclude=True, description="The number behind the dot; 0 without one.")
     port: Port | None = Field(None, description="The port that the service listens on inside its containers.")
@@ -132,7 +134,8 @@ class Destination(Parameters):
         (), description="Headers as `Name:value`, separated by commas; a request must carry all of them."
     )
     user_agent: tuple[Text, ...] = Field(
-        (), description="Texts, separated by commas; the User-Agent header must contain one of them. Case is ignored."
+        (),
+        description="Texts, separated by commas; the User-Agent header must contain one of them. Case is ignored.",
     )
     src_port: Port | None = Field(
         None, description="The port that the request must have come in on; one of DEFAULT_PORTS."
@@ -149,7 +152,9 @@ class Destination(Parameters):
 class Service(Parameters):
     """What one Swarm service, API call or environment block asked for."""
 
-    service_name: Name = Field(description="The name of the Swarm service. For labels it is taken from the service itself.")
+    service_name: Name = Field(
+        description="The name of the Swarm service. For labels it is taken from the service itself."
+    )
     acl_name: Name | None = Field(
         None,
         description="A name that orders services which claim the same route: those that have one come first, in its"
@@ -159,14 +164,17 @@ class Service(Parameters):
         False, description="Whether requests that match no route go to the first destination of this service."
     )
     replicas: int | None = Field(
-        None, ge=0, description="How many tasks the service has. With 0 it loses its route. Set by the listener."
+        None,
+        ge=0,
+        description="How many tasks the service has. With 0 it loses its route. Set by the listener.",
     )
     destinations: tuple[Destination, ...] = Field((), exclude=True)
     ignored: tuple[str, ...] = Field((), exclude=True, description="Names of parameters that mean nothing here.")
 
     def hosts(self) -> frozenset[str]:
-        """The names whose addresses its requests go to."""
-        return frozenset(d.outbound_hostname or self.service_name for d in self.destinations)
+        """The names whose addresses its requests go to; an IP address needs no looking up."""
+        hosts = (destination.outbound_hostname or self.service_name for destination in self.destinations)
+        return frozenset(host for host in hosts if not is_address(host))
 
 
 class Endpoint(NamedTuple):
@@ -174,6 +182,20 @@ class Endpoint(NamedTuple):
 
     name: str
     address: str
+
+    @classmethod
+    def of_address(cls, address: str) -> Endpoint:
+        """The endpoint of an address that has no name of its own."""
+        return cls(address.replace(":", "-"), address)
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address rather than a name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def public(model: Parameters) -> dict[str, Any]:

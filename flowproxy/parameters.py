@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Container, Iterable, Mapping
-from typing import TypeVar, get_origin
+from typing import TypeVar, cast, get_origin
 
 from pydantic import ValidationError
 
@@ -86,7 +86,12 @@ def _destinations(
 
 
 def _validate(
-    model: type[M], given: Mapping[str, str], suffix: str, separator: str, problems: list[Problem], own: Container[str] = ()
+    model: type[M],
+    given: Mapping[str, str],
+    suffix: str,
+    separator: str,
+    problems: list[Problem],
+    own: Container[str] = (),
 ) -> M:
     """The model of the given values; what is wrong goes to `problems`, named as its author wrote it."""
     names = model.by_public_name()
@@ -98,7 +103,7 @@ def _validate(
             key = str(wrong["loc"][0])
             rule = wrong["msg"].removeprefix("Value error, ").removeprefix("Input ")
             problems.append(Problem(key + suffix if key in own else key, str(given.get(key, "")), rule))
-        return model.model_construct()
+        return cast(M, model.model_construct())
 
 
 def _split(model: type[M], field: str, value: str, separator: str) -> object:

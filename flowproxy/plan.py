@@ -61,7 +61,7 @@ Plan: TypeAlias = Nothing | Runtime | Reload
 def make_plan(running: Configuration | None, wanted: Configuration) -> Plan:
     """The least that brings HAProxy from one configuration to the other."""
     if running is None:
-        return Reload("what HAProxy runs is not known")
+        return Reload("first configuration")
     if running.digest != wanted.digest:
         return Reload(_difference(running, wanted))
     gone = tuple(_gone_servers(running, wanted))
@@ -98,9 +98,7 @@ def applied(running: Configuration, changes: Iterable[Change]) -> Configuration:
 def _difference(running: Configuration, wanted: Configuration) -> str:
     added = [name for name in wanted.sections if name not in running.sections]
     gone = [name for name in running.sections if name not in wanted.sections]
-    changed = [
-        name for name, section in wanted.sections.items() if running.sections.get(name, section) != section
-    ]
+    changed = [name for name, section in wanted.sections.items() if running.sections.get(name, section) != section]
     reasons = [
         f"{what} {_few(names)}"
         for what, names in (("new backend", added), ("backend gone", gone), ("backend changed", changed))

@@ -1,8 +1,8 @@
 """The HAProxy alongside: adopt or start it, check, apply, reload, drain. Nothing else touches HAProxy or its files.
 
-It runs as a session of its own, so it outlives this process; the next controller finds it by its master socket. Everything lies
-in the state folder, and `default-path config` makes the paths in haproxy.cfg relative to it: a candidate in
-another folder is checked as it will run, and a map keeps its name in the runtime API.
+It runs as a session of its own, so it outlives this process; the next controller finds it by its master socket.
+Everything lies in the state folder, and `default-path config` makes the paths in haproxy.cfg relative to it: a
+candidate in another folder is checked as it will run, and a map keeps its name in the runtime API.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -24,7 +24,20 @@ import psutil
 import structlog
 
 from flowproxy.errors import ProxyUnavailable, RejectedByHAProxy
-from flowproxy.plan import AddEntry, AddServer, Change, Plan, Reload, RemoveEntry, RemoveServer, Runtime as RuntimePlan, SetEntry
+from flowproxy.files import write_durably
+from flowproxy.plan import (
+    AddEntry,
+    AddServer,
+    Change,
+    Plan,
+    Reload,
+    RemoveEntry,
+    RemoveServer,
+    SetEntry,
+)
+from flowproxy.plan import (
+    Runtime as RuntimePlan,
+)
 from flowproxy.quoting import cli_word
 from flowproxy.render import Configuration, map_file
 from flowproxy.runtime import Runtime
@@ -61,6 +74,9 @@ class Proxy:
         self._written: dict[str, bytes] = {}
         self._leaving: set[tuple[str, str]] = set()
         self._lock: IO[str] | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._started = asyncio.Event()
+        self._hands = asyncio.Lock()
         self._stopping = False
         self.reloads = 0
         self.runtime_updates = 0
@@ -70,17 +86,18 @@ class Proxy:
     async def attach(self) -> bool:
         """Adopts the HAProxy that already runs here, or starts one on the files of the last good configuration.
 
-        Returns whether one runs now. Raises ProxyUnavailable when the folder is another controller's, when there is no HAProxy
-        program, or when the ports for traffic cannot be had.
+        Returns whether one runs now. Raises ProxyUnavailable when the folder is another controller's, when
+        there is no HAProxy program, or when the ports for traffic cannot be had.
         """
         self._claim_folder()
         if shutil.which(self._settings.haproxy) is None:
             raise ProxyUnavailable(
-                f"there is no program {self._settings.haproxy!r}; install HAProxy 2.6 or newer (apt-get install haproxy),"
-                " or set FLOWPROXY_HAPROXY to its path"
+                f"there is no program {self._settings.haproxy!r}; install HAProxy 2.6 or newer"
+                " (apt-get install haproxy), or set FLOWPROXY_HAPROXY to its path"
             )
         self._pid = await self._running_master()
         if self._pid:
+            self._started.set()
             _log.info("haproxy adopted", pid=self._pid)
             return True
         if not (self.folder / "haproxy.cfg").is_file():
@@ -96,14 +113,28 @@ class Proxy:
     async def watch(self, on_restart: Callable[[], None]) -> None:
         """Starts HAProxy again, on the files of the last good configuration, whenever it dies."""
         while True:
-            await _end_of(self._pid) if self._pid else await asyncio.sleep(0.2)
-            if self._pid is None or self._stopping or psutil.pid_exists(self._pid) and not _is_zombie(self._pid):
-                continue
-            _log.error("haproxy died", pid=self._pid)
-            self._pid = None
-            with _logged("haproxy could not be started again"):
-                await self._start(None)
-                on_restart()
+            await self._started.wait()
+            pid = self._pid
+            if pid is not None:
+                await _end_of(pid)
+            if self._stopping:
+                return
+            async with self._hands:
+                if self._pid != pid:
+                    continue
+                _log.error("haproxy died", pid=pid)
+                self._leaving.clear()
+                while not await self._started_again():  # noqa: ASYNC110 - nothing tells when a port gets free
+                    await asyncio.sleep(1)
+            on_restart()
+
+    async def _started_again(self) -> bool:
+        try:
+            await self._start(None)
+        except ProxyUnavailable as error:
+            _log.error("haproxy could not be started again", reason=str(error))
+            return False
+        return True
 
     async def stop(self) -> None:
         """Lets HAProxy finish what it is doing, up to the drain timeout, and ends it."""
@@ -111,7 +142,11 @@ class Proxy:
         pid = self._pid
         if pid is None:
             return
-        for number, patience in ((signal.SIGUSR1, self._settings.drain_timeout), (signal.SIGTERM, 5), (signal.SIGKILL, 5)):
+        for number, patience in (
+            (signal.SIGUSR1, self._settings.drain_timeout),
+            (signal.SIGTERM, 5),
+            (signal.SIGKILL, 5),
+        ):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
             with contextlib.suppress(TimeoutError):
@@ -139,15 +174,15 @@ class Proxy:
 
         Raises RejectedByHAProxy or ProxyUnavailable; then HAProxy runs on what it had.
         """
-        match plan:
-            case Reload():
-                await self._replace(configuration)
-                self.reloads += 1
-            case RuntimePlan(changes):
-                await self._change(changes)
-                await asyncio.to_thread(self._write, configuration.files())
-                self.runtime_updates += 1
-        await self._delete_leaving()
+        async with self._hands:
+            match plan:
+                case Reload():
+                    await self._replace(configuration)
+                case RuntimePlan(changes):
+                    await self._change(changes)
+                    await asyncio.to_thread(self._write, configuration.files())
+                    self.runtime_updates += 1
+            await self._delete_leaving()
 
     async def status(self) -> ProxyStatus | None:
         """None when HAProxy does not run."""
@@ -171,11 +206,13 @@ class Proxy:
             await self._start(configuration.digest)
         else:
             await self._reload(configuration.digest)
+            self.reloads += 1
         self._leaving.clear()
 
     async def _reload(self, digest: str) -> None:
-        """From 2.7 on the master answers when the new worker is ready; 2.6 answers nothing. So the proof is asked for: the
-        worker that answers runs this configuration, and every older one has stopped listening."""
+        """From 2.7 on the master answers when the new worker is ready; 2.6 answers nothing. So the proof is
+        asked for: the worker that answers runs this configuration, and every older one has stopped
+        listening."""
         failed_before = _failed_reloads(await self._master.ask("show proc"))
         answer = await self._master.ask("reload")
         if "Success=0" in answer:
@@ -189,7 +226,7 @@ class Proxy:
             except ProxyUnavailable:
                 return False
             if _failed_reloads(processes) > failed_before:
-                raise RejectedByHAProxy("the new worker did not start; HAProxy's own log says why")
+                raise RejectedByHAProxy("the new worker did not start; are all ports for traffic free?")
             return False
 
         await _until(serving, "HAProxy's new worker does not answer", _START_SECONDS)
@@ -233,19 +270,29 @@ class Proxy:
 
     async def _start(self, digest: str | None) -> None:
         self._require_ports()
-        arguments = ["-W", "-S", str(self._master_path), "-f", str(self.folder / "haproxy.cfg")]
+        # Quiet: its log goes to standard output, and what it also writes to standard error would stand there twice.
+        arguments = [
+            "-q",
+            "-W",
+            "-S",
+            self._master_path,
+            "-f",
+            self.folder / "haproxy.cfg",
+            "-p",
+            self.folder / "haproxy.pid",
+        ]
         process = await asyncio.create_subprocess_exec(
             self._settings.haproxy,
-            *arguments,
-            "-p",
-            str(self.folder / "haproxy.pid"),
+            *map(str, arguments),
             stdin=asyncio.subprocess.DEVNULL,
             start_new_session=True,
         )
 
         async def answers() -> bool:
             if process.returncode is not None:
-                raise ProxyUnavailable(f"HAProxy ended at once with exit status {process.returncode}; see its log above")
+                raise ProxyUnavailable(
+                    f"HAProxy ended at once with exit status {process.returncode}; see its log above"
+                )
             try:
                 info = _fields(await self._worker.ask("show info"))
             except ProxyUnavailable:
@@ -253,7 +300,8 @@ class Proxy:
             return digest is None or info.get("description") == digest
 
         await _until(answers, "HAProxy was started but does not answer", _START_SECONDS)
-        self._pid = process.pid
+        self._pid, self._process = process.pid, process
+        self._started.set()
         _log.info("haproxy started", pid=process.pid)
 
     def _require_ports(self) -> None:
@@ -322,18 +370,6 @@ class Proxy:
             if self._written.get(path) != content:
                 write_durably(self.folder / path, content)
                 self._written[path] = content
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Temporary file, fsync, rename: after a crash the file is either the old or the new one."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".new")
-    with temporary.open("wb") as file:
-        os.fchmod(file.fileno(), 0o600)
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def _write_all(folder: Path, files: dict[str, bytes]) -> None:
@@ -418,13 +454,6 @@ def _owner(configuration: Path, line: int) -> str:
     return next(comments, f"line {line}")
 
 
-def _is_zombie(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
 async def _end_of(pid: int) -> None:
     """Returns when the process, which need not be a child, has ended."""
     try:
@@ -447,11 +476,3 @@ async def _until(condition: Callable[[], Awaitable[bool]], otherwise: str, secon
         if time.monotonic() > deadline:
             raise ProxyUnavailable(f"{otherwise} within {seconds:.0f} s")
         await asyncio.sleep(0.004)
-
-
-@contextlib.contextmanager
-def _logged(event: str) -> Iterator[None]:
-    try:
-        yield
-    except (ProxyUnavailable, RejectedByHAProxy) as error:
-        _log.error(event, reason=str(error))

@@ -10,7 +10,8 @@ _CLI_PLAIN = re.compile(r"[A-Za-z0-9_./:?*=,@%-]")
 
 
 def word(value: object) -> str:
-    """One argument of a configuration line, quoted where HAProxy would otherwise read it as several or as something else.
+    """One argument of a configuration line, quoted where HAProxy would otherwise read it as several or as
+    something else.
 
     Strong quotes are used: nothing inside them is special, neither `$` nor a backslash. A single quote is written
     outside of them. Raises ValueError for control characters, which no argument can hold.
@@ -29,5 +30,6 @@ def comment(value: object) -> str:
 
 
 def cli_word(value: str) -> str:
-    """One argument of a runtime command: a backslash keeps the next character from being special (management guide, 9.3)."""
+    """One argument of a runtime command: a backslash keeps the next character from being special (management
+    guide, 9.3)."""
     return "".join(c if _CLI_PLAIN.match(c) else "\\" + c for c in value)

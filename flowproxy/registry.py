@@ -95,7 +95,8 @@ class Registry:
         return self._changed()
 
     def remove(self, name: str, origin: Origin) -> int:
-        """Forgets a service. Raises OwnedElsewhere when another source describes it; an unknown name changes nothing."""
+        """Forgets a service. Raises OwnedElsewhere when another source describes it; an unknown name changes
+        nothing."""
         present = self._entries.get(name)
         if present and present.origin.outranks(origin):
             raise OwnedElsewhere(f"service {name}: its parameters come from {present.origin}; remove it there")
@@ -121,17 +122,23 @@ class Registry:
         """Says what a host name resolves to; None when nobody sends requests there any more."""
         return self._place(self._addresses, host, endpoints)
 
+    def touch(self) -> int:
+        """A new generation of the same, for whoever wants to see it applied."""
+        return self._changed()
+
     def get(self, name: str) -> Entry | None:
         return self._entries.get(name)
 
     def snapshot(self) -> Snapshot:
         return Snapshot(
-            self._generation, dict(self._entries), dict(self._invalid), dict(self._tasks), dict(self._addresses)
+            self._generation,
+            dict(self._entries),
+            dict(self._invalid),
+            dict(self._tasks),
+            dict(self._addresses),
         )
 
-    def _place(
-        self, where: dict[str, tuple[Endpoint, ...]], name: str, endpoints: Iterable[Endpoint] | None
-    ) -> int:
+    def _place(self, where: dict[str, tuple[Endpoint, ...]], name: str, endpoints: Iterable[Endpoint] | None) -> int:
         placed = None if endpoints is None else tuple(sorted(endpoints))
         if where.get(name) == placed:
             return self._generation

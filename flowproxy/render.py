@@ -12,7 +12,7 @@ import jinja2
 from pydantic import BaseModel, ConfigDict
 
 from flowproxy import quoting
-from flowproxy.model import Endpoint, Service
+from flowproxy.model import Endpoint, Service, is_address
 from flowproxy.routing import ANY, DEFAULT, EXACT, WILDCARD, Backend, RouteTable
 from flowproxy.settings import Settings
 
@@ -74,7 +74,9 @@ class Configuration(BaseModel):
 
     def text(self) -> str:
         """haproxy.cfg"""
-        parts = [f"# Written by Flowproxy; a change by hand is lost.\nglobal\n    description {self.digest}\n\n{self.head}"]
+        parts = [
+            f"# Written by Flowproxy; a change by hand is lost.\nglobal\n    description {self.digest}\n\n{self.head}"
+        ]
         for name, section in self.sections.items():
             parts.append(section.text)
             parts += [server_line(server, section.server_options) for server in self.servers.get(name, ())]
@@ -160,9 +162,13 @@ def _servers(backend: Backend, endpoints: Mapping[str, tuple[Endpoint, ...]]) ->
     destination = backend.destination
     host = destination.outbound_hostname or backend.service.service_name
     port = destination.port or 80
-    return tuple(Server(endpoint.name, endpoint.address, port) for endpoint in sorted(endpoints.get(host, ())))
+    reached = (Endpoint.of_address(host),) if is_address(host) else endpoints.get(host, ())
+    return tuple(Server(endpoint.name, endpoint.address, port) for endpoint in sorted(reached))
 
 
 def _page(settings: Settings, folders: list[Path], code: int) -> bytes:
-    candidates = [settings.errorfiles / f"{code}.http", *(folder / "errors" / f"{code}.http" for folder in folders)]
+    candidates = [
+        settings.errorfiles / f"{code}.http",
+        *(folder / "errors" / f"{code}.http" for folder in folders),
+    ]
     return next(page for page in candidates if page.is_file()).read_bytes()

@@ -1,13 +1,14 @@
 """Services compiled into lookups.
 
-The meaning is `match`: try every route, the most specific first, and take the first whose conditions hold. `compile_routes` says the same with
-maps, which cost one look-up however many services there are, and with rules only where a map cannot tell: a property test
-holds the two together.
+The meaning is `match`: try every route, the most specific first, and take the first whose conditions hold.
+`compile_routes` says the same with maps, which cost one look-up however many services there are, and with rules
+only where a map cannot tell: a property test holds the two together.
 
-A map's key is a host with a path, and HAProxy's `map_beg` finds the longest key that the request begins with. There are three maps: of exact hosts,
-of wildcards (`.example.org`, looked up with the last labels of the request's host), and of paths for any host. They are
-asked in that order, the wildcards once for each number of labels that one of them has. A key that carries conditions has the value `?<key>`;
-its rules follow the look-up, in order, and when none holds the next map is asked.
+A map's key is a host with a path, and HAProxy's `map_beg` finds the longest key that the request begins with.
+There are three maps: of exact hosts, of wildcards (`.example.org`, looked up with the last labels of the
+request's host), and of paths for any host. They are asked in that order, the wildcards once for each number of
+labels that one of them has. A key that carries conditions has the value `?<key>`; its rules follow the look-up,
+in order, and when none holds the next map is asked.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Request(NamedTuple):
     host: str
     path: str
     port: int = 80
-    headers: Mapping[str, str] = {}  # noqa: RUF012 - never written to
+    headers: Mapping[str, str] = {}
 
 
 class Condition(NamedTuple):
@@ -207,7 +208,15 @@ def _expand(candidates: Sequence[Candidate]) -> tuple[tuple[Backend, ...], list[
             if service.is_default_backend and destination is service.destinations[0]:
                 wanted.append(("", "", (), True))
             routes += [
-                Route(host, path, conditions, name, service.service_name, is_default, (*_seniority(candidate), destination.index))
+                Route(
+                    host,
+                    path,
+                    conditions,
+                    name,
+                    service.service_name,
+                    is_default,
+                    (*_seniority(candidate), destination.index),
+                )
                 for host, path, conditions, is_default in wanted
             ]
     return tuple(sorted(backends.values())), routes

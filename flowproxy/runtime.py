@@ -1,7 +1,7 @@
 """One exchange with a socket of HAProxy, through haproxy-cli, in a thread and with a deadline.
 
-haproxy-cli sends a command and reads until HAProxy closes the connection. Its `send` may be partial and it decodes answers
-piecemeal, so it is given a socket that sends and receives whole texts.
+haproxy-cli sends a command and reads until HAProxy closes the connection. Its `send` may be partial and it
+decodes answers piecemeal, so it is given a socket that sends and receives whole texts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _WholeSocket(socket.socket):
         super().__init__(*arguments)
         self.settimeout(self.timeout_seconds)
 
-    def send(self, data: Any, flags: int = 0) -> int:  # noqa: ARG002
+    def send(self, data: Any, flags: int = 0) -> int:
         self.sendall(data)
         if self.half_close:
             self.shutdown(socket.SHUT_WR)
@@ -45,22 +45,23 @@ class _MasterSocket(_WholeSocket):
     half_close = True
 
 
-class _Command(Cmd):  # type: ignore[misc]
+class _Command(Cmd):
     """Any command as it stands; the answer as it comes."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self._text = text
 
-    def getCmd(self) -> bytes:  # noqa: N802 - the library's name
+    def getCmd(self) -> bytes:
         return f"{self._text}\n".encode()
 
-    def getResult(self, res: str) -> str:  # noqa: N802
+    def getResult(self, res: str) -> str:
         return res.strip("\n")
 
 
 class Runtime:
-    """The runtime API of one socket: the worker's, or with `master=True` the master's (management guide, 9.3 and 9.4)."""
+    """The runtime API of one socket: the worker's, or with `master=True` the master's (management guide, 9.3 and
+    9.4)."""
 
     def __init__(self, path: Path, *, master: bool = False) -> None:
         self._path = path
@@ -68,7 +69,8 @@ class Runtime:
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix=path.stem)
 
     async def ask(self, command: str) -> str:
-        """The answer to one command. Raises ProxyUnavailable when nobody listens or the answer takes over five seconds."""
+        """The answer to one command. Raises ProxyUnavailable when nobody listens or the answer takes over five
+        seconds."""
         return (await self.ask_all([command]))[0]
 
     async def ask_all(self, commands: list[str]) -> list[str]:

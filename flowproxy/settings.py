@@ -1,6 +1,7 @@
 """The settings, read once from the environment and from /run/secrets.
 
-The names are Docker Flow Proxy's, in capitals; our own begin with FLOWPROXY_. A secret `dfp_<name>` wins over the variable.
+The names are Docker Flow Proxy's, in capitals; our own begin with FLOWPROXY_. A secret `dfp_<name>` wins over
+the variable.
 """
 
 from __future__ import annotations
@@ -53,9 +54,10 @@ class Settings(BaseSettings):
     separator: str = Field(",", description="What separates the items of a list in a parameter.")
 
     # How HAProxy treats requests
-    connection_mode: Literal[
-        "http-keep-alive", "http-server-close", "httpclose", "http-pretend-keepalive"
-    ] = Field("http-keep-alive", description="HAProxy's option for connections: http-keep-alive, http-server-close …")
+    connection_mode: Literal["http-keep-alive", "http-server-close", "httpclose", "http-pretend-keepalive"] = Field(
+        "http-keep-alive",
+        description="HAProxy's option for connections: http-keep-alive, http-server-close …",
+    )
     timeout_connect: Seconds = Field(5, description="Seconds to wait for a connection to a task.")
     timeout_client: Seconds = Field(20, description="Seconds that a client may be silent.")
     timeout_server: Seconds = Field(20, description="Seconds that a task may be silent.")
@@ -68,7 +70,8 @@ class Settings(BaseSettings):
         20, ge=1, description="Seconds that a reconfigure call waits for the service's name to resolve."
     )
     do_not_resolve_addr: Flag = Field(
-        False, description="Whether a reconfigure call is accepted although the service's name does not resolve yet."
+        False,
+        description="Whether a reconfigure call is accepted although the service's name does not resolve yet.",
     )
     healthcheck: Flag = Field(True, description="Whether the container's health check really checks.")
 
@@ -98,7 +101,9 @@ class Settings(BaseSettings):
         description="Folder with error pages named <status>.http that replace ours.",
     )
     resync_interval: Seconds = Field(
-        60, validation_alias=_own("RESYNC_INTERVAL"), description="Seconds between full listings of the Swarm."
+        60,
+        validation_alias=_own("RESYNC_INTERVAL"),
+        description="Seconds between full listings of the Swarm.",
     )
     hard_stop_after: Seconds = Field(
         300,

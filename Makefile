@@ -1,0 +1,59 @@
+# A newcomer needs two: `make run` and `make test`.
+SHELL := /bin/bash
+APT := apt-get install -y --no-install-recommends
+ADMIN := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get)
+
+export DEFAULT_PORTS ?= 8000
+export PORT ?= 8080
+export FLOWPROXY_STATE_DIR ?= .flowproxy
+
+.PHONY: help install run test lint lock haproxy test-tools clean
+
+help:
+	@echo "make run      start Flowproxy with a demo route, in the foreground"
+	@echo "make test     run every check and test"
+	@echo "make install  only set up .venv"
+
+install: .venv/.installed
+
+.venv/.installed: pyproject.toml requirements-dev.lock
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
+	@python3 -c 'import ensurepip' 2>/dev/null || { [ -n "$(ADMIN)" ] && apt-get update -qq && $(APT) python3-venv; } \
+		|| { echo "python3-venv is missing: apt-get install python3-venv"; exit 1; }
+	test -x .venv/bin/python || python3 -m venv .venv
+	.venv/bin/python -m pip install -q --disable-pip-version-check -r requirements-dev.lock
+	.venv/bin/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+haproxy:
+	@command -v $${FLOWPROXY_HAPROXY:-haproxy} >/dev/null || { [ -n "$(ADMIN)" ] && apt-get update -qq && $(APT) haproxy; } \
+		|| { echo "HAProxy is missing: apt-get install haproxy"; exit 1; }
+
+run: install haproxy
+	@exec .venv/bin/flowproxy serve --demo
+
+# Where this user may not install packages, the tests that need them are skipped and say why.
+test-tools:
+	@missing=""; for tool in haproxy dockerd debootstrap iptables ip; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	if [ -n "$$missing" ] && [ -n "$(ADMIN)" ]; then \
+		echo "installing what the tests need:$$missing"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(APT) haproxy docker.io debootstrap iptables iproute2 >/dev/null; \
+	fi
+
+test: install test-tools lint
+	env -u DEFAULT_PORTS -u PORT -u FLOWPROXY_STATE_DIR .venv/bin/pytest
+
+lint: install
+	.venv/bin/ruff format --check
+	.venv/bin/ruff check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/codespell flowproxy templates docs tests README.md CONTRIBUTING.md CHANGELOG.md
+
+# The exact versions of today; needs uv.
+lock:
+	uv pip compile -q -U --universal --python-version 3.11 --no-header --no-annotate pyproject.toml -o requirements.lock
+	uv pip compile -q -U --universal --python-version 3.11 --no-header --no-annotate --group dev pyproject.toml -o requirements-dev.lock
+
+clean:
+	rm -rf .venv .flowproxy .mypy_cache .pytest_cache .ruff_cache

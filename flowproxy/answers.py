@@ -1,0 +1,122 @@
+"""The JSON of the API, in the names of the system we replace: every key, always there (docs/reference/api.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flowproxy.model import Destination, Service
+from flowproxy.reconciler import Outcome
+from flowproxy.registry import Entry
+from flowproxy.routing import Route
+
+_TEXTS = (
+    "AclName BackendExtra CompressionAlgo CompressionType ConnectionMode DebugFormat DiscoveryType "
+    "ProxyInstanceName ReqPathReplace ReqPathSearch ServiceCert ServiceDomainAlgo SessionType TemplateBePath "
+    "TemplateFePath ServicePort AclCondition"
+).split()
+_FLAGS = (
+    "CheckResolvers Debug Distribute IsDefaultBackend RedirectWhenHttpProto RedirectUnlessHttpsProto "
+    "UseGlobalUsers IsGlobal"
+).split()
+_LISTS = "AddReqHeader AddResHeader DelReqHeader DelResHeader SetReqHeader SetResHeader Users Tasks".split()
+_NUMBERS = "Replicas LookupRetry LookupRetryInterval".split()
+_DESTINATION_TEXTS = (
+    "BalanceGroup HttpsRedirectCode OutboundHostname ServiceGroup SrcPortAcl SrcPortAclName SrcHttpsPortAcl "
+    "SrcHttpsPortAclName TimeoutServer TimeoutClient TimeoutTunnel UserDef ReqPathSearchReplace"
+).split()
+_DESTINATION_FLAGS = (
+    "CheckTCP Clitcpka DenyHttp HttpsOnly IgnoreAuthorization SslVerifyNone VerifyClientSsl IncludeSrcPortACL "
+    "IncludeSrcHttpsPortACL"
+).split()
+_DESTINATION_LISTS = "AllowedMethods DeniedMethods RedirectFromDomain ReqPathSearchReplaceFormatted".split()
+_DESTINATION_NUMBERS = "HttpsPort SrcHttpsPort".split()
+
+
+def answer(status: str, message: str, service: Service | None = None, name: str = "") -> dict[str, Any]:
+    """What reconfigure, remove, reload and ping answer."""
+    described = described_service(service) if service else _empty()
+    return {
+        "Status": status,
+        "Message": message,
+        **described,
+        "ServiceName": service.service_name if service else name,
+    }
+
+
+def described_service(service: Service) -> dict[str, Any]:
+    """A service as `config?type=json` shows it."""
+    return {
+        **_empty(),
+        "ServiceName": service.service_name,
+        "AclName": service.acl_name or "",
+        "IsDefaultBackend": service.is_default_backend,
+        "Replicas": service.replicas or 0,
+        "IsGlobal": service.replicas is None,
+        "ServiceDest": [_destination(destination) for destination in service.destinations],
+    }
+
+
+def described_entry(name: str, entry: Entry | None, outcome: Outcome) -> dict[str, Any]:
+    """What `/v1/services` says of one service: where it came from, what it asked for, what became of it."""
+    servers = outcome.configuration.servers if outcome.configuration else {}
+    backends = [backend.name for backend in outcome.table.backends if backend.service.service_name == name]
+    return {
+        "name": name,
+        "origin": entry.origin if entry else None,
+        "created": entry.created if entry else None,
+        "parameters": dict(entry.parameters) if entry else {},
+        "ignored": list(entry.service.ignored) if entry else [],
+        "error": outcome.quarantined.get(name),
+        "routes": [described_route(route) for route in outcome.table.routes if route.service == name],
+        "servers": {
+            backend: [f"{s.name} {s.socket_address}" for s in servers.get(backend, ())] for backend in backends
+        },
+        "conflicts": [
+            {"route": conflict.route, "winner": conflict.winner, "loser": conflict.loser}
+            for conflict in outcome.table.conflicts
+            if name in (conflict.winner, conflict.loser)
+        ],
+    }
+
+
+def described_route(route: Route) -> dict[str, Any]:
+    return {
+        "host": route.host or "*",
+        "path": route.path,
+        "conditions": [str(condition) for condition in route.conditions],
+        "default": route.is_default,
+        "service": route.service,
+        "backend": route.backend,
+    }
+
+
+def _empty() -> dict[str, Any]:
+    return {
+        "ServiceName": "",
+        **dict.fromkeys(_TEXTS, ""),
+        **dict.fromkeys(_FLAGS, False),
+        **{name: [] for name in _LISTS},
+        **dict.fromkeys(_NUMBERS, 0),
+        "ServiceDest": [],
+    }
+
+
+def _destination(destination: Destination) -> dict[str, Any]:
+    return {
+        **dict.fromkeys(_DESTINATION_TEXTS, ""),
+        **dict.fromkeys(_DESTINATION_FLAGS, False),
+        **{name: [] for name in _DESTINATION_LISTS},
+        **dict.fromkeys(_DESTINATION_NUMBERS, 0),
+        "Index": destination.index,
+        "Port": str(destination.port or ""),
+        "PathType": "path_beg",
+        "ReqMode": "http",
+        "ReqModeFormatted": "http",
+        "OutboundHostname": destination.outbound_hostname or "",
+        "ServiceDomain": list(destination.service_domain),
+        "ServiceHeader": {header.name: header.value for header in destination.service_header},
+        "ServicePath": list(destination.service_path),
+        "ServicePathExclude": list(destination.service_path_exclude),
+        "SrcPort": destination.src_port or 0,
+        "UserAgent": {"Value": list(destination.user_agent) or None, "AclName": ""},
+    }

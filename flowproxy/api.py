@@ -1,0 +1,232 @@
+"""The HTTP API: a path, one call, JSON. One middleware turns our errors into statuses; handlers hold no `try`."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp import web
+
+from flowproxy import __version__
+from flowproxy.answers import answer, described_entry, described_route, described_service
+from flowproxy.errors import (
+    InvalidService,
+    OwnedElsewhere,
+    Problem,
+    ProxyUnavailable,
+    RejectedByHAProxy,
+    UnknownAddress,
+    UnroutedService,
+)
+from flowproxy.names import Names
+from flowproxy.parameters import parse
+from flowproxy.proxy import Proxy
+from flowproxy.reconciler import Reconciler
+from flowproxy.registry import Entry, Origin, Registry
+from flowproxy.routing import Request, match
+from flowproxy.settings import Settings
+from flowproxy.swarm import SwarmStatus
+
+_log = structlog.get_logger(__name__)
+
+_STATUS: dict[type[Exception], int] = {
+    UnroutedService: 409,
+    InvalidService: 400,
+    OwnedElsewhere: 409,
+    RejectedByHAProxy: 422,
+    UnknownAddress: 500,
+    ProxyUnavailable: 503,
+}
+
+
+class Api:
+    """The handlers, with what they call."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        reconciler: Reconciler,
+        proxy: Proxy,
+        names: Names,
+        swarm_status: Callable[[], SwarmStatus],
+    ) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._reconciler = reconciler
+        self._proxy = proxy
+        self._names = names
+        self._swarm_status = swarm_status
+
+    def application(self) -> web.Application:
+        application = web.Application(middlewares=[_errors])
+        for path, handler in (
+            ("reconfigure", self.reconfigure),
+            ("remove", self.remove),
+            ("reload", self.reload),
+            ("ping", self.ping),
+            ("config", self.config),
+        ):
+            for prefix in ("/v1/docker-flow-proxy/", "/v1/"):
+                application.router.add_route("*", prefix + path, handler)
+                application.router.add_route("*", f"{prefix}{path}/", _without_slash)
+        application.router.add_route("*", "/v1/test", self.ping)
+        application.router.add_route("*", "/v2/test", self.ping)
+        application.router.add_get("/v1/services", self.services)
+        application.router.add_get("/v1/services/{name}", self.service)
+        application.router.add_get("/v1/routes", self.routes)
+        application.router.add_get("/v1/explain", self.explain)
+        application.router.add_get("/v1/status", self.status)
+        return application
+
+    # Docker Flow Proxy's
+
+    async def reconfigure(self, request: web.Request) -> web.Response:
+        parameters = await _parameters(request)
+        service = parse(parameters, self._settings.separator)
+        name = service.service_name
+        before = self._registry.get(name)
+        if service.replicas == 0:
+            await self._reconciler.live(self._registry.remove(name, Origin.API), name)
+            return web.json_response(answer("OK", "", service))
+        if not self._settings.do_not_resolve_addr:
+            for host in sorted(service.hosts()):
+                await self._names.require(host, within=self._settings.reconfigure_attempts)
+        generation = self._registry.put(Entry(service, Origin.API, time.time(), parameters))
+        try:
+            await self._reconciler.live(generation, name)
+        except RejectedByHAProxy:
+            self._restore(name, before)
+            raise
+        return web.json_response(answer("OK", "", service))
+
+    async def remove(self, request: web.Request) -> web.Response:
+        name = (await _parameters(request)).get("serviceName", "")
+        if not name:
+            raise InvalidService("", (Problem("serviceName", "", "is missing; give the name of the service"),))
+        await self._reconciler.live(self._registry.remove(name, Origin.API), name)
+        return web.json_response(answer("OK", "", name=name))
+
+    async def reload(self, _: web.Request) -> web.Response:
+        self._reconciler.forget_running()
+        await self._reconciler.live(self._registry.touch(), "")
+        return web.json_response(answer("OK", ""))
+
+    async def ping(self, _: web.Request) -> web.Response:
+        return web.json_response(answer("OK", ""))
+
+    async def config(self, request: web.Request) -> web.Response:
+        if request.query.get("type", "").lower() == "json":
+            entries = sorted(self._registry.snapshot().entries.items())
+            return web.json_response({name: described_service(entry.service) for name, entry in entries})
+        configuration = self._reconciler.outcome.configuration
+        if configuration is None:
+            raise ProxyUnavailable("there is no configuration yet")
+        return web.Response(text=configuration.text())
+
+    # Ours
+
+    async def services(self, _: web.Request) -> web.Response:
+        snapshot, outcome = self._registry.snapshot(), self._reconciler.outcome
+        names = sorted(snapshot.entries.keys() | snapshot.invalid.keys())
+        return web.json_response([described_entry(name, snapshot.entries.get(name), outcome) for name in names])
+
+    async def service(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        snapshot = self._registry.snapshot()
+        if name not in snapshot.entries and name not in snapshot.invalid:
+            return web.json_response({"error": f"there is no service {name}"}, status=404)
+        return web.json_response(described_entry(name, snapshot.entries.get(name), self._reconciler.outcome))
+
+    async def routes(self, _: web.Request) -> web.Response:
+        return web.json_response([described_route(route) for route in self._reconciler.outcome.table.routes])
+
+    async def explain(self, request: web.Request) -> web.Response:
+        url = urlsplit(request.query.get("url", ""))
+        if not url.hostname:
+            raise InvalidService(
+                "", (Problem("url", url.geturl(), "give a whole one, such as http://example.org/api"),)
+            )
+        port = url.port or (443 if url.scheme == "https" else 80)
+        asked = Request(url.hostname, url.path or "/", port)
+        routes = self._reconciler.outcome.table.routes
+        chosen = match(routes, asked)
+        nearly = [route for route in routes if route.covers(asked) and route is not chosen]
+        return web.json_response(
+            {
+                "url": url.geturl(),
+                "route": described_route(chosen) if chosen else None,
+                "reason": f"the most specific route that matches is {chosen}"
+                if chosen
+                else "no route matches; the answer is 503",
+                "others": [described_route(route) for route in nearly],
+            }
+        )
+
+    async def status(self, _: web.Request) -> web.Response:
+        outcome, snapshot = self._reconciler.outcome, self._registry.snapshot()
+        haproxy = await self._proxy.status()
+        return web.json_response(
+            {
+                "version": __version__,
+                "ready": haproxy is not None and outcome.configuration is not None,
+                "generation": outcome.applied,
+                "wanted_generation": snapshot.generation,
+                "failure": outcome.failure,
+                "reloads": self._proxy.reloads,
+                "runtime_updates": self._proxy.runtime_updates,
+                "services": len(snapshot.entries),
+                "quarantined": dict(outcome.quarantined),
+                "conflicts": [conflict._asdict() for conflict in outcome.table.conflicts],
+                "haproxy": haproxy._asdict() if haproxy else None,
+                "swarm": self._swarm_status()._asdict(),
+            }
+        )
+
+    def _restore(self, name: str, before: Entry | None) -> None:
+        """A refused call changes nothing."""
+        if before and before.origin == Origin.API:
+            self._registry.put(before)
+        elif before is None:
+            self._registry.remove(name, Origin.API)
+
+
+async def _parameters(request: web.Request) -> dict[str, str]:
+    """Of the query and, as the system we replace takes them, of a form. The first value of a repeated key counts."""
+    given = dict(reversed(list(request.query.items())))
+    if request.content_type == "application/x-www-form-urlencoded":
+        form = await request.post()
+        given = {key: value for key, value in form.items() if isinstance(value, str)} | given
+    return given
+
+
+async def _without_slash(request: web.Request) -> web.Response:
+    raise web.HTTPMovedPermanently(request.rel_url.with_path(request.path.rstrip("/")).with_query(request.query))
+
+
+@web.middleware
+async def _errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except tuple(_STATUS) as error:
+        status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+        _log.info("call refused", path=request.path, status=status, reason=str(error))
+        name = request.query.get("serviceName", "")
+        return web.json_response(_refusal(str(error), name), status=status)
+    except web.HTTPException:
+        raise
+    except Exception as error:  # noqa: BLE001 - the last resort: the client gets an id, the log the rest
+        identity = uuid.uuid4().hex[:12]
+        _log.error("call failed", id=identity, path=request.path, exc_info=error)
+        message = f"something went wrong here; the log says more under id {identity}"
+        return web.json_response(_refusal(message, ""), status=500)
+
+
+def _refusal(message: str, name: str) -> dict[str, Any]:
+    return answer("NOK", message, name=name)

@@ -1,0 +1,144 @@
+"""Builds the objects, wires them, runs them, stops them in order. Nothing else constructs anything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pwd
+import signal
+import time
+from collections.abc import Mapping
+
+import structlog
+from aiohttp import web
+
+from flowproxy.api import Api
+from flowproxy.demo import start_demo
+from flowproxy.errors import OwnedElsewhere, ProxyUnavailable
+from flowproxy.names import Names
+from flowproxy.parameters import parse
+from flowproxy.proxy import Proxy
+from flowproxy.reconciler import Reconciler
+from flowproxy.registry import Entry, Origin, Registry
+from flowproxy.render import Renderer
+from flowproxy.settings import Settings
+from flowproxy.store import Store
+from flowproxy.swarm import Swarm, SwarmStatus, is_expected
+
+_log = structlog.get_logger(__name__)
+
+
+class _Stop(Exception):
+    """Told to stop by a signal."""
+
+
+async def serve(settings: Settings, environment: Mapping[str, str], *, demo: bool = False) -> None:
+    """Runs until SIGTERM or SIGINT, then drains. Raises ProxyUnavailable when it cannot start."""
+    proxy = Proxy(settings)
+    store = Store(proxy.folder, settings.separator)
+    registry = Registry()
+    reconciler = Reconciler(registry, Renderer(settings, run_user=_unprivileged_user()), proxy, store)
+    names = Names(registry)
+    swarm = Swarm(registry, settings, environment) if is_expected(settings, environment) else None
+    api = Api(settings, registry, reconciler, proxy, names, lambda: swarm.status if swarm else SwarmStatus())
+
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(proxy.close)
+        stack.callback(names.close)
+        site = await _listen(stack, api, settings)
+        adopted = await proxy.attach()
+        for entry in store.load():
+            if swarm or entry.origin != Origin.SWARM:
+                registry.put(entry)
+        if demo:
+            await _register_demo(stack, registry)
+        if swarm:
+            stack.callback(swarm.close)
+
+        def wake() -> None:
+            reconciler.wake()
+            names.wake()
+
+        registry.on_change = wake
+        registry.touch()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(_until_signal(), name="signals")
+                tasks.create_task(names.run(), name="names")
+                tasks.create_task(reconciler.run(), name="reconciler")
+                tasks.create_task(proxy.watch(reconciler.wake), name="haproxy")
+                if swarm:
+                    tasks.create_task(swarm.run(), name="swarm")
+                tasks.create_task(_announce(reconciler, registry, settings, site, adopted=adopted, demo=demo))
+        except* _Stop:
+            _log.info("stopping", drain_seconds=settings.drain_timeout)
+            await site.stop()
+            await proxy.stop()
+
+
+async def _listen(stack: contextlib.AsyncExitStack, api: Api, settings: Settings) -> web.TCPSite:
+    runner = web.AppRunner(api.application(), access_log=None, handle_signals=False, shutdown_timeout=1)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    site = web.TCPSite(runner, settings.ip, settings.port)
+    try:
+        await site.start()
+    except OSError as error:
+        raise ProxyUnavailable(f"the API cannot listen on PORT {settings.port}: {error.strerror or error}") from None
+    return site
+
+
+async def _register_demo(stack: contextlib.AsyncExitStack, registry: Registry) -> None:
+    runner, port = await start_demo("127.0.0.1", 0)
+    stack.push_async_callback(runner.cleanup)
+    parameters = {
+        "serviceName": "demo",
+        "servicePath": "/demo",
+        "port": str(port),
+        "outboundHostname": "127.0.0.1",
+    }
+    with contextlib.suppress(OwnedElsewhere):
+        registry.put(Entry(parse(parameters), Origin.ENVIRONMENT, time.time(), parameters))
+
+
+async def _announce(
+    reconciler: Reconciler,
+    registry: Registry,
+    settings: Settings,
+    site: web.TCPSite,
+    *,
+    adopted: bool,
+    demo: bool,
+) -> None:
+    with contextlib.suppress(ProxyUnavailable):
+        await reconciler.live(registry.snapshot().generation, "")
+    traffic = [f"http://localhost:{port}" for port in settings.bind_ports]
+    here = f"http://localhost:{settings.port}"
+    more = {"try": f"curl {traffic[0]}/demo/hello"} if demo else {}
+    _log.info(
+        "ready" if reconciler.outcome.configuration else "not ready yet",
+        traffic=", ".join(traffic),
+        api=here,
+        status=f"{here}/v1/status",
+        **more,
+    )
+
+
+async def _until_signal() -> None:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    await told.wait()
+    raise _Stop
+
+
+def _unprivileged_user() -> str | None:
+    """Whom HAProxy's workers become when they are started by root."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam("haproxy").pw_name
+    except KeyError:
+        return None

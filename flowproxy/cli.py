@@ -1,0 +1,95 @@
+"""The commands. Settings are read here, and errors become one line and an exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import logging
+import sys
+
+import click
+import structlog
+
+from flowproxy import __version__
+from flowproxy.app import serve as serve_app
+from flowproxy.demo import start_demo
+from flowproxy.errors import InvalidSettings, ProxyUnavailable
+from flowproxy.settings import environment, read_settings
+
+
+@click.group()
+@click.version_option(__version__)
+def main() -> None:
+    """A dynamic reverse proxy for Docker Swarm, with HAProxy as the data plane."""
+
+
+@main.command()
+@click.option("--demo", is_flag=True, help="Register a small origin at /demo.")
+def serve(demo: bool) -> None:
+    """Run the controller with HAProxy alongside, in the foreground. Settings come from the environment."""
+    try:
+        settings = read_settings()
+        _set_up_log(settings.log_format, debug=settings.debug)
+        asyncio.run(serve_app(settings, environment(), demo=demo))
+    except (InvalidSettings, ProxyUnavailable) as error:
+        for line in str(error).splitlines():
+            click.echo(f"flowproxy: {line}", err=True)
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--port", default=8080, show_default=True, help="Port to listen on.")
+def demo(port: int) -> None:
+    """Run only the small origin that `serve --demo` registers."""
+
+    async def forever() -> None:
+        await start_demo("0.0.0.0", port)  # noqa: S104 - it is there to be reached
+        click.echo(f"answering on port {port}")
+        await asyncio.Event().wait()
+
+    try:
+        asyncio.run(forever())
+    except OSError as error:
+        click.echo(f"flowproxy: port {port} cannot be used: {error.strerror}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        return
+
+
+@main.command()
+def healthcheck() -> None:
+    """Exit with 0 when the controller beside answers and HAProxy runs; for the image's HEALTHCHECK."""
+    settings = read_settings()
+    if not settings.healthcheck:
+        return
+    connection = http.client.HTTPConnection("127.0.0.1", settings.port, timeout=8)
+    try:
+        connection.request("GET", "/v1/status")
+        status = connection.getresponse().read()
+    except OSError as error:
+        raise click.ClickException(f"the API on port {settings.port} does not answer: {error}") from None
+    finally:
+        connection.close()
+    if b'"ready": true' not in status:
+        raise click.ClickException("not ready; /v1/status says why")
+
+
+def _set_up_log(log_format: str, *, debug: bool) -> None:
+    """One line per event on standard output, beside HAProxy's own."""
+    renderer: structlog.typing.Processor
+    if log_format == "json":
+        renderer = structlog.processors.JSONRenderer()
+    else:
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), pad_event_to=0)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(
+                fmt="iso" if log_format == "json" else "%H:%M:%S", utc=log_format == "json"
+            ),
+            *([structlog.processors.format_exc_info] if log_format == "json" else []),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
+        cache_logger_on_first_use=True,
+    )

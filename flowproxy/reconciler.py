@@ -1,0 +1,204 @@
+"""The one loop: whenever something is wanted, compile, render, plan and apply what is wanted now.
+
+It never acts on what an event said, only on the registry's snapshot; wake-ups that arrive while it works are
+one more round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import NamedTuple, NoReturn
+
+import structlog
+
+from flowproxy.errors import ProxyUnavailable, RejectedByHAProxy
+from flowproxy.model import Endpoint
+from flowproxy.plan import Nothing, Plan, Reload, Runtime, make_plan
+from flowproxy.proxy import Proxy
+from flowproxy.registry import Entry, Registry, Snapshot
+from flowproxy.render import Configuration, Renderer
+from flowproxy.routing import Candidate, RouteTable, compile_routes
+from flowproxy.store import Store
+
+_log = structlog.get_logger(__name__)
+
+_RETRY_SECONDS = 1.0
+_EMPTY = compile_routes(())
+
+
+class Outcome(NamedTuple):
+    """How the last round ended. `failure` says why HAProxy is not where it should be."""
+
+    generation: int = 0
+    applied: int = 0
+    quarantined: Mapping[str, str] = {}
+    table: RouteTable = _EMPTY
+    configuration: Configuration | None = None
+    failure: str | None = None
+
+
+class _Waiter(NamedTuple):
+    generation: int
+    name: str
+    done: asyncio.Future[None]
+
+
+class Reconciler:
+    """Holds what HAProxy runs, and the last good version of each service."""
+
+    def __init__(self, registry: Registry, renderer: Renderer, proxy: Proxy, store: Store) -> None:
+        self._registry = registry
+        self._renderer = renderer
+        self._proxy = proxy
+        self._store = store
+        self._awake = asyncio.Event()
+        self._running: Configuration | None = None
+        self._accepted: Mapping[str, Entry] = {}
+        self._rejected: dict[str, tuple[Entry, str]] = {}
+        self._waiters: list[_Waiter] = []
+        self.outcome = Outcome()
+
+    def wake(self) -> None:
+        self._awake.set()
+
+    def forget_running(self) -> None:
+        """HAProxy was replaced behind our back: the next round reloads."""
+        self._running = None
+        self.wake()
+
+    async def run(self) -> NoReturn:
+        while True:
+            await self._awake.wait()
+            self._awake.clear()
+            snapshot = self._registry.snapshot()
+            self.outcome = await self._round(snapshot)
+            self._tell_waiters()
+            if self.outcome.failure:
+                await self._rest()
+
+    async def live(self, generation: int, name: str) -> None:
+        """Returns when the service, as it was in this generation, is served.
+
+        Raises RejectedByHAProxy when HAProxy refuses it, ProxyUnavailable when HAProxy cannot be brought there.
+        """
+        if self.outcome.applied < generation or self.outcome.failure:
+            waiter = _Waiter(generation, name, asyncio.get_running_loop().create_future())
+            self._waiters.append(waiter)
+            self.wake()
+            await waiter.done
+        elif name in self.outcome.quarantined:
+            raise RejectedByHAProxy(self.outcome.quarantined[name])
+
+    async def _round(self, snapshot: Snapshot) -> Outcome:
+        started = time.perf_counter()
+        outcome = self.outcome._replace(generation=snapshot.generation)
+        try:
+            await asyncio.to_thread(self._store.save, snapshot.entries)
+            entries = {name: entry for name, entry in snapshot.entries.items() if not self._is_rejected(entry)}
+            entries |= {n: self._accepted[n] for n in snapshot.entries.keys() - entries.keys() if n in self._accepted}
+            table, wanted, plan = await self._converge(entries, snapshot.endpoints)
+        except RejectedByHAProxy as error:
+            offenders = await self._offenders(snapshot)
+            if not offenders:
+                _log.error("configuration rejected", reason=str(error))
+                return outcome._replace(failure=str(error))
+            self._rejected |= offenders
+            for name, (_, reason) in offenders.items():
+                _log.warning("service quarantined", service=name, reason=reason)
+            return await self._round(snapshot)
+        except (ProxyUnavailable, OSError) as error:
+            self._running = None
+            _log.error("round failed", reason=str(error))
+            return outcome._replace(failure=str(error))
+        self._accepted = entries
+        self._rejected = {
+            name: rejected
+            for name, rejected in self._rejected.items()
+            if name in snapshot.entries and self._is_rejected(snapshot.entries[name])
+        }
+        self._log_round(plan, snapshot, table, time.perf_counter() - started)
+        return Outcome(
+            generation=snapshot.generation,
+            applied=snapshot.generation,
+            quarantined={
+                **snapshot.invalid,
+                **{name: reason for name, (_, reason) in self._rejected.items()},
+            },
+            table=table,
+            configuration=wanted,
+        )
+
+    async def _converge(
+        self, entries: Mapping[str, Entry], endpoints: Mapping[str, tuple[Endpoint, ...]]
+    ) -> tuple[RouteTable, Configuration, Plan]:
+        table = compile_routes(Candidate(entry.service, entry.created) for entry in entries.values())
+        wanted = self._renderer.render(table, endpoints)
+        plan = make_plan(self._running, wanted)
+        try:
+            await self._proxy.apply(plan, wanted)
+        except ProxyUnavailable as error:
+            if not isinstance(plan, Runtime):
+                raise
+            plan = Reload(f"the runtime API did not do it: {error}")
+            await self._proxy.apply(plan, wanted)
+        self._running = wanted
+        return table, wanted, plan
+
+    async def _offenders(self, snapshot: Snapshot) -> dict[str, tuple[Entry, str]]:
+        """The new or changed services that HAProxy refuses even when nobody else is there."""
+        offenders = {}
+        for name, entry in snapshot.entries.items():
+            if self._accepted.get(name) == entry or self._is_rejected(entry):
+                continue
+            alone = self._renderer.render(compile_routes([Candidate(entry.service, entry.created)]), {})
+            try:
+                await self._proxy.check(alone)
+            except RejectedByHAProxy as error:
+                offenders[name] = (entry, str(error))
+        return offenders
+
+    def _is_rejected(self, entry: Entry) -> bool:
+        rejected = self._rejected.get(entry.service.service_name)
+        return rejected is not None and rejected[0].service == entry.service
+
+    def _tell_waiters(self) -> None:
+        outcome = self.outcome
+        waiting = []
+        for waiter in self._waiters:
+            if waiter.done.done():
+                continue
+            if outcome.generation < waiter.generation:
+                waiting.append(waiter)
+            elif outcome.failure:
+                waiter.done.set_exception(ProxyUnavailable(outcome.failure))
+            elif waiter.name in outcome.quarantined:
+                waiter.done.set_exception(RejectedByHAProxy(outcome.quarantined[waiter.name]))
+            else:
+                waiter.done.set_result(None)
+        self._waiters = waiting
+
+    async def _rest(self) -> None:
+        """Before the next try; a change of what is wanted does not wait."""
+        try:
+            async with asyncio.timeout(_RETRY_SECONDS):
+                await self._awake.wait()
+        except TimeoutError:
+            self.wake()
+
+    def _log_round(self, plan: Plan, snapshot: Snapshot, table: RouteTable, seconds: float) -> None:
+        facts = {
+            "generation": snapshot.generation,
+            "services": len(snapshot.entries),
+            "ms": round(seconds * 1000),
+        }
+        for conflict in set(table.conflicts) - set(self.outcome.table.conflicts):
+            _log.warning("conflict", route=conflict.route, winner=conflict.winner, loser=conflict.loser)
+        match plan:
+            case Reload(reason):
+                _log.info("reloaded", reason=reason, **facts)
+            case Runtime(changes):
+                _log.info("updated without reload", changes=len(changes), **facts)
+            case Nothing():
+                _log.debug("nothing to do", **facts)

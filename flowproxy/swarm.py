@@ -1,0 +1,424 @@
+"""One Docker daemon to the registry: list, listen, list again.
+
+An event only says which service moved; what is true is asked for. Swarm sends no events for tasks, so the tasks
+of a service are listed quickly while it changes and slowly otherwise (Docker API: ServiceList, TaskList,
+SystemEvents).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn, TypeVar
+
+import docker
+import psutil
+import requests
+import structlog
+from docker.errors import DockerException
+from docker.types.daemon import CancellableStream
+from docker.utils import kwargs_from_env
+
+from flowproxy.errors import InvalidService, SwarmUnavailable
+from flowproxy.model import Endpoint
+from flowproxy.parameters import nearest, parse
+from flowproxy.registry import Entry, Origin, Registry
+from flowproxy.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+_API_SECONDS = 10
+_STREAM_SECONDS = 900  # of silence, after which the stream of events is opened anew
+_QUICK = 0.2
+_SLOW = 2.0
+_QUICK_FOR = 60.0  # after the last change that was seen; what hangs longer is asked for slowly
+_SETTLING = 5.0  # an event comes before the tasks that it leads to
+_QUICK_SHARE, _SLOW_SHARE = 0.3, 0.05  # the part of the time that listings of tasks may take
+_MANY = 20  # more services than this are listed together
+_BACKOFF = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_ON_THE_WAY = {"new", "pending", "assigned", "accepted", "preparing", "ready", "starting"}
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class SwarmService(NamedTuple):
+    """What the listing says of one service."""
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    created: float
+    replicas: int
+    is_global: bool
+    is_job: bool
+    updating: bool
+
+
+class Task(NamedTuple):
+    """What the listing says of one task. The addresses keep their prefix length, which tells their network."""
+
+    name: str
+    service_id: str
+    state: str
+    desired: str
+    addresses: tuple[ipaddress.IPv4Interface | ipaddress.IPv6Interface, ...]
+
+    @property
+    def serving(self) -> bool:
+        return self.state == "running" and self.desired == "running"
+
+    @property
+    def changing(self) -> bool:
+        coming = self.desired in ("running", "ready") and self.state in _ON_THE_WAY
+        return coming or (self.desired not in ("running", "ready") and self.state == "running")
+
+
+class SwarmStatus(NamedTuple):
+    """The part of `/v1/status` that speaks of the Swarm; times are seconds since 1970."""
+
+    connected: bool = False
+    last_event: float | None = None
+    last_listing: float | None = None
+    error: str | None = None
+
+
+class Swarm:
+    """Watches one daemon, a Swarm manager, and keeps the registry's Swarm services and their tasks."""
+
+    def __init__(self, registry: Registry, settings: Settings, environment: Mapping[str, str]) -> None:
+        self._registry = registry
+        self._settings = settings
+        self._environment = dict(environment)
+        self._client: docker.APIClient | None = None
+        self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="swarm")
+        self._services: dict[str, SwarmService] = {}
+        self._tasks: dict[str, tuple[Task, ...]] = {}
+        self._changed_at: dict[str, float] = {}
+        self._changing: set[str] = set()
+        self._cost = 0.0
+        self._moved: set[str] = set()
+        self._awake = asyncio.Event()
+        self._stream_ended = False
+        self.status = SwarmStatus()
+
+    async def run(self) -> NoReturn:
+        """Never ends: whatever goes wrong with the daemon is tried again, first soon and then less often."""
+        failures = 0
+        while True:
+            try:
+                await self._watch()
+                failures = 0
+            except SwarmUnavailable as error:
+                if self.status.error is None:
+                    _log.warning("swarm is out of reach; what is known stays", reason=str(error))
+                self.status = self.status._replace(connected=False, error=str(error))
+                failures += 1
+            await asyncio.sleep(_BACKOFF[min(failures, len(_BACKOFF) - 1)])
+
+    def close(self) -> None:
+        if self._client:
+            self._client.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    # One connection
+
+    async def _watch(self) -> None:
+        """Returns when the stream of events has ended, which is how the SDK tells that the connection broke."""
+        self._client = await self._call(lambda _: self._connect(_API_SECONDS))
+        listener = await self._call(lambda _: self._connect(_STREAM_SECONDS))
+        self._moved.clear()
+        self._stream_ended = False
+        stream = await self._call(lambda _: listener.events(filters={"type": ["service", "node"]}, decode=True))
+        loop = asyncio.get_running_loop()
+        reader = loop.run_in_executor(self._threads, self._read, stream, loop)
+        try:
+            await self._list_everything()
+            await self._follow()
+        finally:
+            await asyncio.to_thread(_close, stream, listener)
+            await reader
+
+    def _connect(self, seconds: int) -> docker.APIClient:
+        return docker.APIClient(**kwargs_from_env(environment=self._environment), version="auto", timeout=seconds)
+
+    def _read(self, stream: CancellableStream[Mapping[str, Any]], loop: asyncio.AbstractEventLoop) -> None:
+        """In a thread, until the stream is closed or breaks."""
+        try:
+            for event in stream:
+                _threadsafe(loop, self._heard, str(event.get("Type")), str(event.get("Actor", {}).get("ID", "")))
+        except (requests.RequestException, DockerException, OSError, ValueError, AttributeError) as error:
+            _log.debug("stream of events broke", reason=_first_line(error))
+        finally:
+            _threadsafe(loop, self._ended)
+
+    def _heard(self, kind: str, identity: str) -> None:
+        self.status = self.status._replace(last_event=time.time())
+        if kind == "service":
+            self._moved.add(identity)
+        else:  # a node came or went: any service may have moved
+            self._moved.update(self._services)
+        self._awake.set()
+
+    def _ended(self) -> None:
+        self._stream_ended = True
+        self._awake.set()
+
+    async def _follow(self) -> None:
+        listed = polled = time.monotonic()
+        while not self._stream_ended:
+            slowly = max(_SLOW, self._cost / _SLOW_SHARE)
+            await self._sleep(max(_QUICK, self._cost / _QUICK_SHARE) if self._quick() else slowly)
+            now = time.monotonic()
+            if now - listed > self._settings.resync_interval:
+                await self._list_everything()
+                listed = polled = time.monotonic()
+                continue
+            moved, self._moved = self._moved, set()
+            if moved:
+                await self._list_services(moved)
+            if now - polled > slowly:
+                await self._list_tasks(None)
+                polled = time.monotonic()
+            else:
+                await self._list_tasks(moved | self._quick())
+
+    def _quick(self) -> set[str]:
+        """The services whose tasks are on the move."""
+        now = time.monotonic()
+        patience = {identity: _QUICK_FOR if identity in self._changing else _SETTLING for identity in self._changed_at}
+        self._changed_at = {i: at for i, at in self._changed_at.items() if now - at < patience[i]}
+        return set(self._changed_at)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Until an event comes, at most so long."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._awake.wait()
+        except TimeoutError:
+            return
+        self._awake.clear()
+
+    # Listings
+
+    async def _list_everything(self) -> None:
+        found = [as_service(raw) for raw in await self._call(lambda client: client.services(status=True))]
+        self._services = {service.id: service for service in found}
+        self._register(found)
+        names = {self._name(service) for service in found if self._is_wanted(service)}
+        self._registry.retain(Origin.SWARM, names)
+        await self._list_tasks(None)
+        if not self.status.connected:
+            _log.info("swarm is watched", services=len(found), routed=len(names))
+        self.status = self.status._replace(connected=True, last_listing=time.time(), error=None)
+
+    async def _list_services(self, identities: set[str]) -> None:
+        filters = {"id": sorted(identities)} if len(identities) <= _MANY else {}
+        found = [
+            service
+            for service in map(
+                as_service, await self._call(lambda client: client.services(filters=filters, status=True))
+            )
+            if service.id in identities
+        ]
+        for identity in identities - {service.id for service in found}:
+            gone = self._services.pop(identity, None)
+            if gone:
+                self._forget(self._name(gone))
+        for service in found:
+            before = self._services.get(service.id)
+            if before and self._name(before) != self._name(service):
+                self._forget(self._name(before))
+            self._services[service.id] = service
+            self._changed_at[service.id] = time.monotonic()
+        self._register(found)
+
+    async def _list_tasks(self, identities: set[str] | None) -> None:
+        """Of some services, or of all. A service that only the API knows by name is placed too."""
+        wanted = self._registry.snapshot().hosts
+        routed = {i: service for i, service in self._services.items() if self._name(service) in wanted}
+        asked = set(routed) if identities is None else identities & set(routed)
+        if asked:
+            started = time.monotonic()
+            filters = {"service": sorted(asked)} if len(asked) <= _MANY else {}
+            raw = await self._call(lambda client: client.tasks(filters=filters))
+            networks = await asyncio.to_thread(own_networks)
+            by_service: dict[str, list[Task]] = {identity: [] for identity in asked}
+            for task in map(self._as_task, raw):
+                if task.service_id in by_service:
+                    by_service[task.service_id].append(task)
+            for identity, tasks in by_service.items():
+                self._place(self._services[identity], tuple(sorted(tasks)), networks)
+            self._cost = time.monotonic() - started
+        if identities is None:
+            names = {self._name(service) for service in routed.values()}
+            for name in self._registry.snapshot().tasks.keys() - names:
+                self._registry.place(name, None)
+
+    # Registry
+
+    def _is_wanted(self, service: SwarmService) -> bool:
+        asked = service.labels.get(f"{self._settings.label_prefix}notify", "").lower() == "true"
+        return asked and not service.is_job and (service.is_global or service.replicas > 0)
+
+    def _name(self, service: SwarmService) -> str:
+        return public_name(service, self._settings.label_prefix)
+
+    def _register(self, services: Iterable[SwarmService]) -> None:
+        for service in services:
+            name = self._name(service)
+            if not self._is_wanted(service):
+                self._forget(name)
+                continue
+            parameters = parameters_of(service, self._settings.label_prefix)
+            try:
+                asked = parse(parameters, self._settings.separator)
+            except InvalidService as error:
+                if self._registry.snapshot().invalid.get(name) != str(error):
+                    _log.warning("service refused", service=name, reason=str(error))
+                self._registry.refuse(name, str(error))
+                continue
+            for unknown in asked.ignored:
+                if meant := nearest(unknown):
+                    _log.warning("unknown label", service=name, label=unknown, meant=meant)
+            self._registry.put(Entry(asked, Origin.SWARM, service.created, parameters))
+
+    def _forget(self, name: str) -> None:
+        present = self._registry.get(name)
+        if present is None or present.origin == Origin.SWARM:
+            self._registry.remove(name, Origin.SWARM)
+
+    def _place(self, service: SwarmService, tasks: tuple[Task, ...], networks: frozenset[Network]) -> None:
+        if tasks != self._tasks.get(service.id):
+            self._changed_at[service.id] = time.monotonic()
+            self._tasks[service.id] = tasks
+        if service.updating or any(task.changing for task in tasks):
+            self._changing.add(service.id)
+        else:
+            self._changing.discard(service.id)
+        endpoints = [endpoint for task in tasks if task.serving and (endpoint := shared(task, networks))]
+        serving = any(task.serving for task in tasks)
+        before = self._registry.snapshot().tasks.get(self._name(service))
+        if serving and not endpoints and before != ():
+            _log.warning(
+                "service is on no network of the proxy; add one of the proxy's networks to it",
+                service=service.name,
+            )
+        self._registry.place(self._name(service), endpoints)
+
+    def _as_task(self, raw: Mapping[str, Any]) -> Task:
+        service = self._services.get(str(raw.get("ServiceID")))
+        return as_task(raw, service.name if service else "")
+
+    async def _call(self, act: Callable[[Any], T]) -> T:
+        """One call of the SDK, in a thread. Raises SwarmUnavailable whatever is wrong with the daemon or its answer."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._threads, act, self._client)
+        except (DockerException, requests.RequestException, OSError, ValueError, KeyError) as error:
+            raise SwarmUnavailable(_first_line(error)) from error
+
+
+def as_service(raw: Mapping[str, Any]) -> SwarmService:
+    """One item of ServiceList. Replicas are what the Swarm wants to run, which for a global service are its nodes."""
+    spec = raw["Spec"]
+    mode = spec.get("Mode", {})
+    status = raw.get("ServiceStatus") or {}
+    replicas = mode.get("Replicated", {}).get("Replicas")
+    return SwarmService(
+        id=raw["ID"],
+        name=spec["Name"],
+        labels=dict(spec.get("Labels") or {}),
+        created=_seconds(raw["CreatedAt"]),
+        replicas=int(status.get("DesiredTasks", 0) if replicas is None else replicas),
+        is_global="Global" in mode,
+        is_job="ReplicatedJob" in mode or "GlobalJob" in mode,
+        updating=(raw.get("UpdateStatus") or {}).get("State") in ("updating", "rollback_started"),
+    )
+
+
+def as_task(raw: Mapping[str, Any], service_name: str) -> Task:
+    """One item of TaskList, named as its container is. Addresses of the ingress network are left out: nobody
+    listens there."""
+    attachments = raw.get("NetworksAttachments") or []
+    addresses = tuple(
+        ipaddress.ip_interface(address)
+        for attachment in attachments
+        if not attachment.get("Network", {}).get("Spec", {}).get("Ingress")
+        for address in attachment.get("Addresses") or []
+    )
+    return Task(
+        name=f"{service_name}.{raw.get('Slot') or raw.get('NodeID')}.{raw['ID']}",
+        service_id=raw["ServiceID"],
+        state=raw.get("Status", {}).get("State", ""),
+        desired=raw.get("DesiredState", ""),
+        addresses=addresses,
+    )
+
+
+def shared(task: Task, networks: frozenset[Network]) -> Endpoint | None:
+    """Where the task is reached from here: its address on a network that this machine or container is on."""
+    for address in task.addresses:
+        if address.network in networks:
+            return Endpoint(task.name, str(address.ip))
+    return None
+
+
+def public_name(service: SwarmService, prefix: str) -> str:
+    """The name of the route: that of the service, without its stack's where the label shortName asks for it."""
+    stack = service.labels.get("com.docker.stack.namespace", "")
+    if stack and service.labels.get(f"{prefix}shortName", "").lower() == "true":
+        return service.name.removeprefix(f"{stack}_")
+    return service.name
+
+
+def parameters_of(service: SwarmService, prefix: str) -> dict[str, str]:
+    """The labels as parameters, and what only the service itself can tell."""
+    labels = {key.removeprefix(prefix): value for key, value in service.labels.items() if key.startswith(prefix)}
+    labels.pop("notify", None)
+    return {**labels, "serviceName": public_name(service, prefix), "replicas": str(service.replicas)}
+
+
+def own_networks() -> frozenset[Network]:
+    """The networks that this machine or container has an address on."""
+    networks = set()
+    for addresses in psutil.net_if_addrs().values():
+        for address in addresses:
+            try:
+                networks.add(ipaddress.ip_interface(f"{address.address}/{address.netmask}").network)
+            except ValueError:  # a hardware address, or an IPv6 one with its zone
+                continue
+    return frozenset(networks)
+
+
+def is_expected(settings: Settings, environment: Mapping[str, str]) -> bool:
+    """Whether there is a Swarm to watch: the setting, or signs of Docker."""
+    if settings.swarm != "auto":
+        return settings.swarm == "on"
+    return bool(environment.get("DOCKER_HOST")) or Path("/var/run/docker.sock").exists()
+
+
+def _close(stream: CancellableStream[Mapping[str, Any]], listener: docker.APIClient) -> None:
+    stream.close()
+    listener.close()
+
+
+def _threadsafe(loop: asyncio.AbstractEventLoop, act: Callable[..., None], *arguments: object) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(act, *arguments)
+
+
+def _seconds(timestamp: str) -> float:
+    # Docker writes nanoseconds; datetime reads microseconds.
+    whole, _, rest = timestamp.rstrip("Z").partition(".")
+    return datetime.fromisoformat(f"{whole}+00:00").timestamp() + (float(f"0.{rest}") if rest.isdigit() else 0.0)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
