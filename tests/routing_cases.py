@@ -1,0 +1,54 @@
+"""Services and requests that meet in every way: for the pure property and for the one through a real HAProxy."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from flowproxy.parameters import parse
+from flowproxy.routing import Candidate, Request
+
+
+def candidate(name: str, created: float = 0.0, **parameters: str) -> Candidate:
+    dotted = {key.replace("_", "."): value for key, value in parameters.items()}
+    return Candidate(parse({"serviceName": name, "port": "80", **dotted}), created)
+
+
+def described_candidates(described: list[dict[str, str]]) -> list[Candidate]:
+    return [
+        candidate(f"s{number}", float(given["created"]), **{k: v for k, v in given.items() if v and k != "created"})
+        for number, given in enumerate(described)
+    ]
+
+
+HOSTS = ["a.org", "b.a.org", "c.b.a.org", "*.a.org", "*.b.a.org", "*.org"]
+PATHS = ["/", "/a", "/ab", "/a/b", "/a/b/c", "/b"]
+CANDIDATES = st.lists(
+    st.builds(
+        lambda domain, path, header, agent, exclude, default, created, acl: {
+            "serviceDomain": domain,
+            "servicePath": path,
+            "serviceHeader": header,
+            "userAgent": agent,
+            "servicePathExclude": exclude,
+            "isDefaultBackend": default,
+            "aclName": acl,
+            "created": created,
+        },
+        st.sampled_from(["", *HOSTS, "a.org,*.org"]),
+        st.sampled_from([*PATHS, "/a,/b"]),
+        st.sampled_from(["", "", "", "X-A:1", "X-A:2", "X-A:1,X-B:1"]),
+        st.sampled_from(["", "", "", "amiga"]),
+        st.sampled_from(["", "", "", "/a/b"]),
+        st.sampled_from(["", "", "true"]),
+        st.sampled_from(["0", "1"]),
+        st.sampled_from(["", "", "x", "y"]),
+    ),
+    max_size=8,
+)
+REQUESTS = st.builds(
+    Request,
+    st.sampled_from(["a.org", "b.a.org", "c.b.a.org", "d.c.b.a.org", "org", "x.net", ""]),
+    st.sampled_from([*PATHS, "/a/b/c/d", "/abc", "/zz"]),
+    st.just(80),
+    st.dictionaries(st.sampled_from(["x-a", "x-b", "user-agent"]), st.sampled_from(["1", "2", "Amiga"])),
+)

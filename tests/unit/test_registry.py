@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import pytest
+
+from flowproxy.errors import OwnedElsewhere
+from flowproxy.model import Endpoint
+from flowproxy.parameters import parse
+from flowproxy.registry import Entry, Origin, Registry
+
+
+def entry(name: str = "web", origin: Origin = Origin.API, created: float = 1, path: str = "/") -> Entry:
+    parameters = {"serviceName": name, "servicePath": path, "port": "80"}
+    return Entry(parse(parameters), origin, created, parameters)
+
+
+class Woken:
+    def __init__(self) -> None:
+        self.times = 0
+        self.registry = Registry(self._wake)
+
+    def _wake(self) -> None:
+        self.times += 1
+
+
+def test_a_change_raises_the_generation_and_wakes() -> None:
+    woken = Woken()
+
+    assert woken.registry.put(entry()) == 1
+    assert woken.registry.put(entry(path="/b")) == 2
+    assert woken.times == 2
+
+
+def test_what_changes_nothing_wakes_nobody() -> None:
+    woken = Woken()
+    woken.registry.put(entry())
+
+    assert woken.registry.put(entry(created=5)) == 1
+    assert woken.registry.remove("unknown", Origin.API) == 1
+    assert woken.times == 1
+
+
+def test_an_updated_service_keeps_its_age() -> None:
+    registry = Registry()
+    registry.put(entry(created=1))
+    registry.put(entry(created=9, path="/b"))
+
+    assert registry.snapshot().entries["web"].created == 1
+
+
+def test_the_swarm_takes_over_what_the_api_registered() -> None:
+    registry = Registry()
+    registry.put(entry())
+    registry.put(entry(origin=Origin.SWARM, path="/labels"))
+
+    assert registry.snapshot().entries["web"].origin == Origin.SWARM
+    assert registry.snapshot().entries["web"].service.destinations[0].service_path == ("/labels",)
+
+
+def test_the_api_cannot_change_what_labels_say_but_may_repeat_it() -> None:
+    registry = Registry()
+    registry.put(entry(origin=Origin.SWARM))
+
+    assert registry.put(entry()) == 1
+    with pytest.raises(OwnedElsewhere, match="its parameters come from swarm"):
+        registry.put(entry(path="/other"))
+    with pytest.raises(OwnedElsewhere):
+        registry.remove("web", Origin.API)
+
+
+def test_a_complete_listing_forgets_only_what_its_own_source_lost() -> None:
+    registry = Registry()
+    registry.put(entry("a", Origin.SWARM))
+    registry.put(entry("b", Origin.SWARM))
+    registry.put(entry("c", Origin.API))
+    registry.retain(Origin.SWARM, ["b"])
+
+    assert registry.snapshot().entries.keys() == {"b", "c"}
+
+
+def test_a_refused_service_keeps_its_last_good_version() -> None:
+    registry = Registry()
+    registry.put(entry(origin=Origin.SWARM))
+    registry.refuse("web", "port: 'x': must be a number")
+
+    snapshot = registry.snapshot()
+    assert snapshot.entries.keys() == {"web"}
+    assert snapshot.invalid == {"web": "port: 'x': must be a number"}
+
+    registry.put(entry(origin=Origin.SWARM))
+    assert registry.snapshot().invalid == {}
+
+
+def test_tasks_go_before_what_the_name_resolves_to() -> None:
+    registry = Registry()
+    registry.resolve("web", [Endpoint("vip", "10.0.0.9")])
+    registry.place("web", [Endpoint("web.1.x", "10.0.0.1")])
+
+    assert registry.snapshot().endpoints["web"] == (Endpoint("web.1.x", "10.0.0.1"),)
+    registry.place("web", None)
+    assert registry.snapshot().endpoints["web"] == (Endpoint("vip", "10.0.0.9"),)

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+from itertools import permutations
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from routing_cases import CANDIDATES, REQUESTS, candidate, described_candidates
+
+from flowproxy.routing import CONDITIONAL, Candidate, Request, RouteTable, compile_routes, match
+
+
+def route(candidates: list[Candidate], url: str, port: int = 80, **headers: str) -> str | None:
+    """Where the meaning sends a request; the compiled table must agree."""
+    host, slash, path = url.partition("/")
+    request = Request(host, slash + path, port, {k.replace("_", "-"): v for k, v in headers.items()})
+    table = compile_routes(candidates)
+    chosen = match(table.routes, request)
+    assert look_up(table, request) == (chosen.backend if chosen else None)
+    return chosen.service if chosen else None
+
+
+def look_up(table: RouteTable, request: Request) -> str | None:
+    """What HAProxy does with the maps and rules, step by step (templates/frontend.cfg.j2 and rules.cfg.j2)."""
+
+    def longest(name: str, key: str) -> str | None:
+        found = [entry for entry in table.maps[name] if key.startswith(entry)]
+        return table.maps[name][max(found, key=len)] if found else None
+
+    labels = request.host.split(".")
+    stages = [("exact", longest("exact", request.host + request.path))]
+    for depth in table.wildcard_depths:
+        if len(labels) > depth:
+            stages.append(("wildcard", longest("wildcard", "." + ".".join(labels[-depth:]) + request.path)))
+    stages += [("any", longest("any", request.path)), ("default", table.maps["default"].get("default"))]
+    for name, value in stages:
+        if value is None:
+            continue
+        if not value.startswith(CONDITIONAL):
+            return value
+        for rule in table.rules[name]:
+            if rule.value == value and all(condition.holds(request) for condition in rule.conditions):
+                return rule.backend
+    return None
+
+
+def test_a_longer_path_wins_whatever_the_names() -> None:
+    services = [
+        candidate("a", servicePath="/"),
+        candidate("z", servicePath="/api"),
+        candidate("m", servicePath="/api/v1"),
+    ]
+
+    assert route(services, "x.org/api/v1/users") == "m"
+    assert route(services, "x.org/api/v2") == "z"
+    assert route(services, "x.org/other") == "a"
+
+
+def test_a_path_is_a_beginning_of_characters() -> None:
+    assert route([candidate("h", servicePath="/h")], "x.org/hh") == "h"
+
+
+def test_an_exact_host_goes_before_a_wildcard_and_a_wildcard_before_any_host() -> None:
+    services = [
+        candidate("any", servicePath="/deep/path"),
+        candidate("wild", serviceDomain="*.acme.com"),
+        candidate("wilder", serviceDomain="*.eu.acme.com"),
+        candidate("exact", serviceDomain="shop.eu.acme.com", servicePath="/cart"),
+    ]
+
+    assert route(services, "shop.eu.acme.com/cart") == "exact"
+    assert route(services, "shop.eu.acme.com/deep/path") == "wilder"
+    assert route(services, "shop.acme.com/deep/path") == "wild"
+    assert route(services, "a.b.c.acme.com/") == "wild"
+    assert route(services, "acme.com/deep/path") == "any"
+    assert route(services, "acme.com/") is None
+
+
+def test_a_host_is_not_the_beginning_of_another() -> None:
+    services = [candidate("web", serviceDomain="acme.com")]
+
+    assert route(services, "acme.com.evil.org/") is None
+    assert route(services, "www.acme.com/") is None
+    assert route(services, "notacme.com/") is None
+
+
+def test_more_conditions_go_first_and_fall_back() -> None:
+    services = [
+        candidate("old", servicePath="/"),
+        candidate("beta", servicePath="/", serviceHeader="X-Beta:1"),
+        candidate("both", servicePath="/", serviceHeader="X-Beta:1", userAgent="amiga"),
+    ]
+
+    assert route(services, "x.org/") == "old"
+    assert route(services, "x.org/", x_beta="1") == "beta"
+    assert route(services, "x.org/", x_beta="1", user_agent="An Amiga 500") == "both"
+
+
+def test_a_condition_that_does_not_hold_falls_to_the_shorter_path_and_then_to_the_wider_host() -> None:
+    services = [
+        candidate("short", serviceDomain="a.acme.com", servicePath="/api", serviceHeader="X-A:1"),
+        candidate("long", serviceDomain="a.acme.com", servicePath="/api/v1", serviceHeader="X-B:1"),
+        candidate("wild", serviceDomain="*.acme.com", servicePath="/api/v1/users"),
+        candidate("any", servicePath="/"),
+    ]
+
+    assert route(services, "a.acme.com/api/v1/users", x_b="1") == "long"
+    assert route(services, "a.acme.com/api/v1/users", x_a="1") == "short"
+    assert route(services, "a.acme.com/api/v1/users") == "wild"
+    assert route(services, "a.acme.com/api/v2") == "any"
+
+
+def test_an_excluded_path_falls_to_the_next() -> None:
+    services = [
+        candidate("demo", servicePath="/demo", servicePathExclude="/demo/hello"),
+        candidate("all", servicePath="/"),
+    ]
+
+    assert route(services, "x.org/demo/other") == "demo"
+    assert route(services, "x.org/demo/hello/you") == "all"
+
+
+def test_the_port_that_a_request_came_in_on_can_decide() -> None:
+    services = [candidate("two", servicePath_1="/", srcPort_1="80", servicePath_2="/", srcPort_2="8081", port_2="81")]
+
+    assert compile_routes(services).backends[0].name == "two-be80_1"
+    assert route(services, "x.org/", 80) == "two"
+    assert route(services, "x.org/", 8082) is None
+
+
+def test_the_default_backend_takes_what_matches_nothing() -> None:
+    services = [candidate("site", servicePath="/site", isDefaultBackend="true"), candidate("api", servicePath="/api")]
+
+    assert route(services, "x.org/anything") == "site"
+    assert route(services, "x.org/api") == "api"
+
+
+def test_among_equals_an_explicit_acl_name_then_age_then_the_name_decides_and_the_loser_is_told() -> None:
+    old, young = candidate("z", created=1, servicePath="/"), candidate("a", created=2, servicePath="/")
+    named = candidate("n", created=3, servicePath="/", aclName="01")
+    twin = candidate("b", created=2, servicePath="/")
+
+    for services in permutations([old, young, twin]):
+        assert route(list(services), "x.org/") == "z"
+    for services in permutations([young, twin]):
+        assert route(list(services), "x.org/") == "a"
+    for services in permutations([old, young, named]):
+        assert route(list(services), "x.org/") == "n"
+    (conflict,) = compile_routes([young, twin]).conflicts
+    assert conflict == ("*/", "a", "b")
+
+
+def test_services_that_share_an_acl_name_keep_backends_of_their_own() -> None:
+    table = compile_routes(
+        [candidate("a", servicePath="/a", aclName="x"), candidate("b", servicePath="/b", aclName="x")]
+    )
+
+    assert {backend.name for backend in table.backends} == {"x-be80_0", "b:be80_0"}
+
+
+@pytest.mark.parametrize("path", ["/", "/a", "/a/b"])
+def test_nothing_matches_when_nothing_is_there(path: str) -> None:
+    assert route([], f"x.org{path}") is None
+
+
+@settings(max_examples=400)
+@given(CANDIDATES, st.lists(REQUESTS, min_size=1, max_size=8), st.randoms())
+def test_the_compiled_table_says_what_the_meaning_says(
+    described: list[dict[str, str]], requests: list[Request], random: Random
+) -> None:
+    candidates = described_candidates(described)
+    table = compile_routes(candidates)
+    random.shuffle(candidates)
+
+    assert compile_routes(candidates) == table
+    for request in requests:
+        chosen = match(table.routes, request)
+        assert look_up(table, request) == (chosen.backend if chosen else None)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from ipaddress import ip_interface, ip_network
+from typing import Any
+
+from flowproxy.swarm import Task, as_service, as_task, own_networks, parameters_of, public_name, shared
+
+
+def raw_service(mode: dict[str, Any], **labels: str) -> dict[str, Any]:
+    return {
+        "ID": "s1",
+        "CreatedAt": "2026-01-02T03:04:05.123456789Z",
+        "Spec": {"Name": "stack_web", "Labels": {k.replace("__", "."): v for k, v in labels.items()}, "Mode": mode},
+        "ServiceStatus": {"RunningTasks": 1, "DesiredTasks": 3},
+    }
+
+
+def raw_task(state: str = "running", desired: str = "running") -> dict[str, Any]:
+    networks = [
+        {"Network": {"Spec": {"Name": "ingress", "Ingress": True}}, "Addresses": ["10.0.0.5/24"]},
+        {"Network": {"Spec": {"Name": "proxy"}}, "Addresses": ["10.0.1.7/24"]},
+    ]
+    return {
+        "ID": "t1",
+        "ServiceID": "s1",
+        "Slot": 2,
+        "Status": {"State": state},
+        "DesiredState": desired,
+        "NetworksAttachments": networks,
+    }
+
+
+def test_labels_with_the_prefix_are_parameters_and_the_service_says_its_name_and_replicas() -> None:
+    labels = {"com__df__notify": "true", "com__df__servicePath__1": "/a", "com__df__serviceName": "lie", "other": "x"}
+    service = as_service(raw_service({"Replicated": {"Replicas": 2}}, **labels))
+
+    assert parameters_of(service, "com.df.") == {"serviceName": "stack_web", "replicas": "2", "servicePath.1": "/a"}
+
+
+def test_a_global_service_has_as_many_replicas_as_the_swarm_wants_tasks() -> None:
+    assert as_service(raw_service({"Global": {}})).replicas == 3
+
+
+def test_a_job_is_told_apart() -> None:
+    assert as_service(raw_service({"ReplicatedJob": {}})).is_job
+
+
+def test_the_stack_leaves_the_name_only_where_the_label_asks() -> None:
+    stack = {"com__docker__stack__namespace": "stack"}
+
+    assert public_name(as_service(raw_service({}, **stack)), "com.df.") == "stack_web"
+    assert public_name(as_service(raw_service({}, **stack, com__df__shortName="true")), "com.df.") == "web"
+
+
+def test_the_age_is_read_to_the_fraction() -> None:
+    assert as_service(raw_service({})).created == 1767323045.123456789
+
+
+def test_a_task_is_named_as_its_container_and_reached_on_a_shared_network_but_never_on_ingress() -> None:
+    task = as_task(raw_task(), "web")
+    endpoint = shared(task, frozenset({ip_network("10.0.1.0/24"), ip_network("10.0.0.0/24")}))
+
+    assert endpoint == ("web.2.t1", "10.0.1.7")
+    assert shared(task, frozenset({ip_network("10.0.0.0/24")})) is None
+
+
+def test_only_a_task_that_runs_and_shall_run_serves() -> None:
+    assert as_task(raw_task(), "web").serving
+    assert not as_task(raw_task(desired="shutdown"), "web").serving
+    assert not as_task(raw_task(state="starting"), "web").serving
+
+
+def test_a_task_on_its_way_up_or_down_is_changing() -> None:
+    assert as_task(raw_task(state="starting"), "web").changing
+    assert as_task(raw_task(desired="shutdown"), "web").changing
+    assert not as_task(raw_task(), "web").changing
+    assert not as_task(raw_task(state="shutdown", desired="shutdown"), "web").changing
+
+
+def test_this_machine_is_on_the_network_of_its_loopback() -> None:
+    task = Task("web.1.t", "s", "running", "running", (ip_interface("127.0.0.5/8"),))
+
+    assert shared(task, own_networks()) == ("web.1.t", "127.0.0.5")
