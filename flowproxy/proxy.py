@@ -100,6 +100,7 @@ class Proxy:
             self._started.set()
             _log.info("haproxy adopted", pid=self._pid)
             return True
+        self._require_ports()
         if not (self.folder / "haproxy.cfg").is_file():
             return False
         try:

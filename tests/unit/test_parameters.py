@@ -4,16 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowproxy.errors import InvalidService, UnroutedService
+from flowproxy.errors import InvalidService, Problem, UnroutedService
 from flowproxy.model import HeaderMatch, Service
 from flowproxy.parameters import DESTINATION_PARAMETERS, SERVICE_PARAMETERS, nearest, parse
 
 WEB = {"serviceName": "web", "servicePath": "/", "port": "80"}
-
-
-def only(service: Service) -> object:
-    (destination,) = service.destinations
-    return destination
 
 
 def test_a_path_and_a_port_make_a_destination() -> None:
@@ -132,7 +127,8 @@ KEYS = st.builds(lambda name, suffix: name + suffix, st.sampled_from(NAMES), st.
 
 @given(st.dictionaries(KEYS, st.text() | st.sampled_from(["/", "80", "true", "a.org", "X:y", "web"])))
 def test_whatever_is_given_the_answer_is_a_service_or_a_clear_error(parameters: dict[str, str]) -> None:
-    service, problems = None, ()
+    service: Service | None = None
+    problems: tuple[Problem, ...] = ()
     try:
         service = parse({"serviceName": "web"} | parameters)
     except InvalidService as error:
