@@ -7,7 +7,7 @@ export DEFAULT_PORTS ?= 8000
 export PORT ?= 8080
 export FLOWPROXY_STATE_DIR ?= .flowproxy
 
-.PHONY: help install run test lint lock haproxy test-tools clean
+.PHONY: help install run test lint docs lock haproxy test-tools clean
 
 help:
 	@echo "make run      start Flowproxy with a demo route, in the foreground"
@@ -49,6 +49,9 @@ lint: install
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/codespell flowproxy templates docs tests README.md CONTRIBUTING.md CHANGELOG.md
+
+docs: install
+	.venv/bin/python docs/generate.py
 
 # The exact versions of today; needs uv.
 lock:

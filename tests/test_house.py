@@ -1,0 +1,55 @@
+"""Rules of the house that a machine can keep."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowproxy import api
+
+ROOT = Path(__file__).parent.parent
+
+
+def reference() -> dict[str, Any]:
+    specification = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert specification
+    assert specification.loader
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return dict(module.REFERENCE)
+
+
+@pytest.mark.parametrize("file", ["parameters.md", "environment.md"])
+def test_the_reference_is_what_the_models_say(file: str) -> None:
+    assert (ROOT / "docs" / "reference" / file).read_text() == reference()[file](), "run `make docs`"
+
+
+def test_every_path_of_the_api_is_documented() -> None:
+    documented = (ROOT / "docs" / "reference" / "api.md").read_text()
+    source = Path(api.__file__).read_text()
+    handlers = re.findall(r'\("(\w+)", self\.\w+\)', source)
+    paths = re.findall(r'"(/v[12]/[\w{}]+)"', source)
+
+    assert len(handlers) > 4
+    assert len(paths) > 4
+    missing = [path for path in [f"/v1/docker-flow-proxy/{h}" for h in handlers] + paths if path not in documented]
+    assert missing == []
+
+
+def test_every_link_between_documents_leads_somewhere() -> None:
+    broken = []
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for link in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
+            if "://" not in link and not (document.parent / link).exists():
+                broken.append(f"{document.name}: {link}")
+    assert broken == []
+
+
+def test_every_template_is_used() -> None:
+    texts = "".join(path.read_text() for path in [*ROOT.glob("templates/*.j2"), ROOT / "flowproxy" / "render.py"])
+
+    assert [path.name for path in ROOT.glob("templates/*.j2") if f'"{path.name}"' not in texts] == []
