@@ -1,0 +1,102 @@
+"""A small HTTP origin: it says who it is, waits when asked to, and leaves without breaking a request.
+
+Standard library only, because it runs in an image that has nothing else.
+"""
+
+import argparse
+import asyncio
+import json
+import signal
+import socket
+from urllib.parse import parse_qs, urlsplit
+
+IDLE_SECONDS = 60
+LEAVING_SECONDS = 30
+
+
+class Origin:
+    """Serves HTTP/1.1 with keep-alive until it is told to stop."""
+
+    def __init__(self) -> None:
+        self._stopping = asyncio.Event()
+        self._idle: set[asyncio.StreamWriter] = set()
+        self._connections: set[asyncio.Task[None]] = set()
+        self._slow = 0
+
+    async def run(self, port: int) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        server = await asyncio.start_server(self._serve, "0.0.0.0", port)
+
+        await self._stopping.wait()
+        server.close()
+        for writer in self._idle:
+            writer.close()
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=LEAVING_SECONDS)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            while not self._stopping.is_set() and await self._exchange(reader, writer):
+                pass
+        except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
+            pass  # the client left, or was never one
+        finally:
+            self._idle.discard(writer)
+            self._connections.discard(task)
+            writer.close()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answers one request; false when the connection is not to be used again."""
+        self._idle.add(writer)
+        async with asyncio.timeout(IDLE_SECONDS):
+            head = await reader.readuntil(b"\r\n\r\n")
+        self._idle.discard(writer)
+        request_line, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
+        method, target, _ = request_line.split(" ", 2)
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        await reader.readexactly(int(headers.get("content-length", "0")))
+
+        status, content_type, body = await self._answer(target, headers)
+        lasting = not self._stopping.is_set() and headers.get("connection", "").lower() != "close"
+        writer.write(
+            f"HTTP/1.1 {status}\r\n"
+            f"Content-Type: {content_type}\r\n"
+            f"Content-Length: {len(body)}\r\n"
+            f"Connection: {'keep-alive' if lasting else 'close'}\r\n\r\n".encode()
+        )
+        if method != "HEAD":
+            writer.write(body)
+        await writer.drain()
+        return lasting
+
+    async def _answer(self, target: str, headers: dict[str, str]) -> tuple[str, str, bytes]:
+        """The last part of the path decides, so that any prefix can be routed here."""
+        url = urlsplit(target)
+        match url.path.rpartition("/")[2]:
+            case "hello":
+                return "200 OK", "text/plain", f"hello from {socket.gethostname()}\n".encode()
+            case "slow":
+                seconds = float(parse_qs(url.query).get("seconds", ["1"])[0])
+                self._slow += 1
+                try:
+                    await asyncio.sleep(seconds)
+                finally:
+                    self._slow -= 1
+                return "200 OK", "text/plain", f"hello after {seconds:g} s\n".encode()
+            case "running":  # how many slow requests are under way
+                return "200 OK", "text/plain", f"{self._slow}\n".encode()
+            case "echo":
+                return "200 OK", "application/json", json.dumps(headers).encode()
+            case _:
+                return "404 Not Found", "text/plain", b"nothing here\n"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("port", nargs="?", type=int, default=8080)
+    asyncio.run(Origin().run(parser.parse_args().port))
