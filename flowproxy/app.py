@@ -9,6 +9,7 @@ import pwd
 import signal
 import time
 from collections.abc import Mapping
+from typing import NoReturn
 
 import structlog
 from aiohttp import web
@@ -27,6 +28,9 @@ from flowproxy.store import Store
 from flowproxy.swarm import Swarm, SwarmStatus, is_expected
 
 _log = structlog.get_logger(__name__)
+
+
+_FIRST_LOOK_SECONDS = 5
 
 
 class _Stop(Exception):
@@ -48,9 +52,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         stack.callback(names.close)
         site = await _listen(stack, api, settings)
         adopted = await proxy.attach()
-        for entry in store.load():
-            if swarm or entry.origin != Origin.SWARM:
-                registry.put(entry)
+        _remember(store, registry, with_swarm=swarm is not None)
         if demo:
             await _register_demo(stack, registry)
         if swarm:
@@ -66,7 +68,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_until_signal(), name="signals")
                 tasks.create_task(names.run(), name="names")
-                tasks.create_task(reconciler.run(), name="reconciler")
+                tasks.create_task(_reconcile(reconciler, names, swarm), name="reconciler")
                 tasks.create_task(proxy.watch(reconciler.wake), name="haproxy")
                 if swarm:
                     tasks.create_task(swarm.run(), name="swarm")
@@ -75,6 +77,28 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
             _log.info("stopping", drain_seconds=settings.drain_timeout)
             await site.stop()
             await proxy.stop()
+
+
+def _remember(store: Store, registry: Registry, *, with_swarm: bool) -> None:
+    """Begins with what was known when the last controller ended."""
+    for entry in store.load():
+        if with_swarm or entry.origin != Origin.SWARM:
+            registry.put(entry)
+    tasks, addresses = store.load_endpoints()
+    for host, endpoints in addresses.items():
+        registry.resolve(host, endpoints)
+    for name, endpoints in tasks.items() if with_swarm else ():
+        registry.place(name, endpoints)
+
+
+async def _reconcile(reconciler: Reconciler, names: Names, swarm: Swarm | None) -> NoReturn:
+    """The first round waits for a first look at the world, so that it does not take routes away for a moment."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_FIRST_LOOK_SECONDS):
+            if swarm:
+                await swarm.looked.wait()
+            await names.looked.wait()
+    await reconciler.run()
 
 
 async def _listen(stack: contextlib.AsyncExitStack, api: Api, settings: Settings) -> web.TCPSite:

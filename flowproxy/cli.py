@@ -11,8 +11,6 @@ import click
 import structlog
 
 from flowproxy import __version__
-from flowproxy.app import serve as serve_app
-from flowproxy.demo import start_demo
 from flowproxy.errors import InvalidSettings, ProxyUnavailable
 from flowproxy.settings import environment, read_settings
 
@@ -27,6 +25,8 @@ def main() -> None:
 @click.option("--demo", is_flag=True, help="Register a small origin at /demo.")
 def serve(demo: bool) -> None:
     """Run the controller with HAProxy alongside, in the foreground. Settings come from the environment."""
+    from flowproxy.app import serve as serve_app  # not for the other commands, which should be quick
+
     try:
         settings = read_settings()
         _set_up_log(settings.log_format, debug=settings.debug)
@@ -41,19 +41,13 @@ def serve(demo: bool) -> None:
 @click.option("--port", default=8080, show_default=True, help="Port to listen on.")
 def demo(port: int) -> None:
     """Run only the small origin that `serve --demo` registers."""
-
-    async def forever() -> None:
-        await start_demo("0.0.0.0", port)  # noqa: S104 - it is there to be reached
-        click.echo(f"answering on port {port}")
-        await asyncio.Event().wait()
+    from flowproxy.demo import serve_demo
 
     try:
-        asyncio.run(forever())
+        asyncio.run(serve_demo(port))
     except OSError as error:
         click.echo(f"flowproxy: port {port} cannot be used: {error.strerror}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        return
 
 
 @main.command()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import socket
 
 from aiohttp import web
@@ -16,6 +18,16 @@ async def start_demo(host: str, port: int) -> tuple[web.AppRunner, int]:
     site = web.TCPSite(runner, host, port)
     await site.start()
     return runner, int(runner.addresses[0][1])
+
+
+async def serve_demo(port: int) -> None:
+    """Serves until SIGTERM or SIGINT, then finishes what it has begun. Raises OSError when the port is taken."""
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    runner, _ = await start_demo("0.0.0.0", port)  # noqa: S104 - it is there to be reached
+    await told.wait()
+    await runner.cleanup()
 
 
 async def _hello(request: web.Request) -> web.Response:

@@ -25,6 +25,7 @@ class Names:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._awake = asyncio.Event()
+        self.looked = asyncio.Event()  # every name has been looked up once
         self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="names")
 
     def wake(self) -> None:
@@ -46,6 +47,7 @@ class Names:
                 for host in still:
                     self._registry.resolve(host, None)
                 unused = frozenset(snapshot.addresses.keys() - snapshot.hosts)
+            self.looked.set()
             everything = not await self._woken()
 
     async def require(self, host: str, within: float) -> None:

@@ -271,9 +271,7 @@ class Proxy:
 
     async def _start(self, digest: str | None) -> None:
         self._require_ports()
-        # Quiet: its log goes to standard output, and what it also writes to standard error would stand there twice.
         arguments = [
-            "-q",
             "-W",
             "-S",
             self._master_path,
@@ -286,6 +284,8 @@ class Proxy:
             self._settings.haproxy,
             *map(str, arguments),
             stdin=asyncio.subprocess.DEVNULL,
+            # Its log goes to standard output. Standard error says at each reload of every backend that it stopped.
+            stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
         )
 

@@ -95,7 +95,7 @@ class Reconciler:
         started = time.perf_counter()
         outcome = self.outcome._replace(generation=snapshot.generation)
         try:
-            await asyncio.to_thread(self._store.save, snapshot.entries)
+            await asyncio.to_thread(self._store.save, snapshot)
             entries = {name: entry for name, entry in snapshot.entries.items() if not self._is_rejected(entry)}
             entries |= {n: self._accepted[n] for n in snapshot.entries.keys() - entries.keys() if n in self._accepted}
             table, wanted, plan = await self._converge(entries, snapshot.endpoints)

@@ -1,29 +1,49 @@
-"""The registered services on disk, one file each, so that a restart begins with what was known."""
+"""What the registry knows, on disk, so that a restart begins with it: a file for each service, and one of endpoints."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import quote
 
 import structlog
 
 from flowproxy.errors import InvalidService
 from flowproxy.files import write_durably
+from flowproxy.model import Endpoint
 from flowproxy.parameters import parse
-from flowproxy.registry import Entry, Origin
+from flowproxy.registry import Entry, Origin, Snapshot
 
 _log = structlog.get_logger(__name__)
 
+Endpoints: TypeAlias = Mapping[str, tuple[Endpoint, ...]]
+
+_KINDS = ("tasks", "addresses")
+
 
 class Store:
-    """The folder `services` below the state folder."""
+    """The folder `services` and the file `endpoints.json` of the state folder."""
 
     def __init__(self, folder: Path, separator: str) -> None:
         self._folder = folder / "services"
         self._separator = separator
+        self._endpoints_file = folder / "endpoints.json"
         self._saved: dict[str, Entry] = {}
+        self._saved_endpoints: object = None
+
+    def load_endpoints(self) -> tuple[Endpoints, Endpoints]:
+        """Of Swarm services, and of host names; empty when nothing was saved or it cannot be read."""
+        try:
+            saved = json.loads(self._endpoints_file.read_text())
+            tasks, addresses = ({k: tuple(Endpoint(*e) for e in v) for k, v in saved[n].items()} for n in _KINDS)
+        except FileNotFoundError:
+            return {}, {}
+        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+            _log.warning("saved endpoints are not used", file=str(self._endpoints_file), reason=str(error))
+            return {}, {}
+        return tasks, addresses
 
     def load(self) -> Iterable[Entry]:
         """What was saved and can be read; what cannot is named in the log and left as it is."""
@@ -43,8 +63,13 @@ class Store:
             self._saved[entry.service.service_name] = entry
             yield entry
 
-    def save(self, entries: Mapping[str, Entry]) -> None:
+    def save(self, snapshot: Snapshot) -> None:
         """Durably writes what changed since the last time. Raises OSError."""
+        endpoints = {name: getattr(snapshot, name) for name in _KINDS}
+        if endpoints != self._saved_endpoints:
+            write_durably(self._endpoints_file, json.dumps(endpoints).encode())
+            self._saved_endpoints = endpoints
+        entries = snapshot.entries
         for name, entry in entries.items():
             if self._saved.get(name) != entry:
                 content = {

@@ -107,6 +107,7 @@ class Swarm:
         self._awake = asyncio.Event()
         self._stream_ended = False
         self.status = SwarmStatus()
+        self.looked = asyncio.Event()  # it has been listed once, or is out of reach
 
     async def run(self) -> NoReturn:
         """Never ends: whatever goes wrong with the daemon is tried again, first soon and then less often."""
@@ -120,6 +121,7 @@ class Swarm:
                     _log.warning("swarm is out of reach; what is known stays", reason=str(error))
                 self.status = self.status._replace(connected=False, error=str(error))
                 failures += 1
+                self.looked.set()
             await asyncio.sleep(_BACKOFF[min(failures, len(_BACKOFF) - 1)])
 
     def close(self) -> None:
@@ -217,6 +219,7 @@ class Swarm:
         if not self.status.connected:
             _log.info("swarm is watched", services=len(found), routed=len(names))
         self.status = self.status._replace(connected=True, last_listing=time.time(), error=None)
+        self.looked.set()
 
     async def _list_services(self, identities: set[str]) -> None:
         filters = {"id": sorted(identities)} if len(identities) <= _MANY else {}
