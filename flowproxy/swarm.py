@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -184,12 +184,13 @@ class Swarm:
                 continue
             moved, self._moved = self._moved, set()
             if moved:
-                await self._list_services(moved)
+                await self._list_moved(moved)
             if now - polled > slowly:
-                await self._list_tasks(None)
+                await self._list_tasks(self._services.keys())
                 polled = time.monotonic()
             else:
-                await self._list_tasks(moved | self._quick())
+                await self._list_tasks(self._quick() - moved)
+            self._cost = time.monotonic() - now
 
     def _quick(self) -> set[str]:
         """The services whose tasks are on the move."""
@@ -210,59 +211,63 @@ class Swarm:
     # Listings
 
     async def _list_everything(self) -> None:
-        found = [as_service(raw) for raw in await self._call(lambda client: client.services(status=True))]
-        self._services = {service.id: service for service in found}
-        self._register(found)
-        names = {self._name(service) for service in found if self._is_wanted(service)}
-        self._registry.retain(Origin.SWARM, names)
-        await self._list_tasks(None)
+        services, tasks = await self._fetch(None)
+        self._services = {service.id: service for service in services}
+        self._register(services)
+        routed = {self._name(service) for service in services if self._is_wanted(service)}
+        self._registry.retain(Origin.SWARM, routed)
+        self._place_all(tasks, self._services.keys())
+        for name in self._registry.snapshot().tasks.keys() - {self._name(service) for service in services}:
+            self._registry.place(name, None)
         if not self.status.connected:
-            _log.info("swarm is watched", services=len(found), routed=len(names))
+            _log.info("swarm is watched", services=len(services), routed=len(routed))
         self.status = self.status._replace(connected=True, last_listing=time.time(), error=None)
         self.looked.set()
 
-    async def _list_services(self, identities: set[str]) -> None:
-        filters = {"id": sorted(identities)} if len(identities) <= _MANY else {}
-        found = [
-            service
-            for service in map(
-                as_service, await self._call(lambda client: client.services(filters=filters, status=True))
-            )
-            if service.id in identities
-        ]
-        for identity in identities - {service.id for service in found}:
-            gone = self._services.pop(identity, None)
-            if gone:
-                self._forget(self._name(gone))
-        for service in found:
-            before = self._services.get(service.id)
-            if before and self._name(before) != self._name(service):
+    async def _list_moved(self, moved: set[str]) -> None:
+        services, tasks = await self._fetch(moved)
+        found = {service.id: service for service in services if service.id in moved}
+        for identity in moved:
+            before, now = self._services.pop(identity, None), found.get(identity)
+            if before and (now is None or self._name(before) != self._name(now)):
                 self._forget(self._name(before))
-            self._services[service.id] = service
-            self._changed_at[service.id] = time.monotonic()
-        self._register(found)
+                self._registry.place(self._name(before), None)
+        self._services |= found
+        self._changed_at |= dict.fromkeys(found, time.monotonic())
+        self._register(found.values())
+        self._place_all(tasks, found.keys())
 
-    async def _list_tasks(self, identities: set[str] | None) -> None:
-        """Of some services, or of all. A service that only the API knows by name is placed too."""
+    async def _list_tasks(self, identities: Collection[str]) -> None:
         wanted = self._registry.snapshot().hosts
-        routed = {i: service for i, service in self._services.items() if self._name(service) in wanted}
-        asked = set(routed) if identities is None else identities & set(routed)
+        asked = {i for i in identities if i in self._services and self._name(self._services[i]) in wanted}
         if asked:
-            started = time.monotonic()
-            filters = {"service": sorted(asked)} if len(asked) <= _MANY else {}
-            raw = await self._call(lambda client: client.tasks(filters=filters))
-            networks = await asyncio.to_thread(own_networks)
-            by_service: dict[str, list[Task]] = {identity: [] for identity in asked}
-            for task in map(self._as_task, raw):
-                if task.service_id in by_service:
-                    by_service[task.service_id].append(task)
-            for identity, tasks in by_service.items():
-                self._place(self._services[identity], tuple(sorted(tasks)), networks)
-            self._cost = time.monotonic() - started
-        if identities is None:
-            names = {self._name(service) for service in routed.values()}
-            for name in self._registry.snapshot().tasks.keys() - names:
-                self._registry.place(name, None)
+            self._place_all(await self._call(lambda client: client.tasks(filters=_filters("service", asked))), asked)
+
+    async def _fetch(self, identities: set[str] | None) -> tuple[list[SwarmService], Sequence[Mapping[str, Any]]]:
+        """The services and their tasks, or all of them, asked for together so that one round sees both."""
+        try:
+            async with asyncio.TaskGroup() as calls:
+                services = calls.create_task(
+                    self._call(lambda client: client.services(filters=_filters("id", identities), status=True))
+                )
+                tasks = calls.create_task(
+                    self._call(lambda client: client.tasks(filters=_filters("service", identities)))
+                )
+        except* SwarmUnavailable as errors:
+            raise errors.exceptions[0] from None
+        return [as_service(raw) for raw in services.result()], tasks.result()
+
+    def _place_all(self, raw: Sequence[Mapping[str, Any]], identities: Collection[str]) -> None:
+        """Of services that some route sends to; one that only the API knows by its name is placed too."""
+        wanted = self._registry.snapshot().hosts
+        networks = own_networks()
+        by_service: dict[str, list[Task]] = {i: [] for i in identities if self._name(self._services[i]) in wanted}
+        for item in raw:
+            if item.get("ServiceID") in by_service:
+                service = self._services[item["ServiceID"]]
+                by_service[service.id].append(as_task(item, service.name))
+        for identity, tasks in by_service.items():
+            self._place(self._services[identity], tuple(sorted(tasks)), networks)
 
     # Registry
 
@@ -314,10 +319,6 @@ class Swarm:
                 service=service.name,
             )
         self._registry.place(self._name(service), endpoints)
-
-    def _as_task(self, raw: Mapping[str, Any]) -> Task:
-        service = self._services.get(str(raw.get("ServiceID")))
-        return as_task(raw, service.name if service else "")
 
     async def _call(self, act: Callable[[Any], T]) -> T:
         """One call of the SDK, in a thread. Raises SwarmUnavailable whatever is wrong with the daemon or its answer."""
@@ -405,6 +406,11 @@ def is_expected(settings: Settings, environment: Mapping[str, str]) -> bool:
     if settings.swarm != "auto":
         return settings.swarm == "on"
     return bool(environment.get("DOCKER_HOST")) or Path("/var/run/docker.sock").exists()
+
+
+def _filters(kind: str, identities: Collection[str] | None) -> dict[str, list[str]]:
+    """Few are asked for by name; many come faster with the whole listing."""
+    return {kind: sorted(identities)} if identities is not None and len(identities) <= _MANY else {}
 
 
 def _close(stream: CancellableStream[Mapping[str, Any]], listener: docker.APIClient) -> None:
