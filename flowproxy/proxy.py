@@ -23,23 +23,14 @@ from typing import IO, NamedTuple
 import psutil
 import structlog
 
+from flowproxy.commands import commands, failed_reloads, fields, old_workers
 from flowproxy.errors import ProxyUnavailable, RejectedByHAProxy
 from flowproxy.files import write_durably
-from flowproxy.plan import (
-    AddEntry,
-    AddServer,
-    Change,
-    Plan,
-    Reload,
-    RemoveEntry,
-    RemoveServer,
-    SetEntry,
-)
+from flowproxy.plan import Change, Plan, Reload, RemoveServer
 from flowproxy.plan import (
     Runtime as RuntimePlan,
 )
-from flowproxy.quoting import cli_word
-from flowproxy.render import Configuration, map_file
+from flowproxy.render import Configuration
 from flowproxy.runtime import Runtime
 from flowproxy.settings import Settings
 
@@ -47,7 +38,6 @@ _log = structlog.get_logger(__name__)
 
 _CHECK_SECONDS = 60.0
 _START_SECONDS = 30.0
-_PAYLOAD_BYTES = 8000  # one runtime command with its payload must fit into HAProxy's 16 KB buffer
 _FINDING = re.compile(r"\[ALERT\]\s+\(\d+\) : (?P<text>.*)")
 _PLACE = re.compile(r"\[[^\]]*haproxy\.cfg:(?P<line>\d+)\]")
 
@@ -188,7 +178,7 @@ class Proxy:
     async def status(self) -> ProxyStatus | None:
         """None when HAProxy does not run."""
         try:
-            info = _fields(await self._worker.ask("show info"))
+            info = fields(await self._worker.ask("show info"))
         except ProxyUnavailable:
             return None
         pid = self._pid or 0
@@ -214,19 +204,19 @@ class Proxy:
         """From 2.7 on the master answers when the new worker is ready; 2.6 answers nothing. So the proof is
         asked for: the worker that answers runs this configuration, and every older one has stopped
         listening."""
-        failed_before = _failed_reloads(await self._master.ask("show proc"))
+        failed_before = failed_reloads(await self._master.ask("show proc"))
         answer = await self._master.ask("reload")
         if "Success=0" in answer:
             raise RejectedByHAProxy(_findings(answer, None))
 
         async def serving() -> bool:
             try:
-                if _fields(await self._worker.ask("show info")).get("description") == digest:
+                if fields(await self._worker.ask("show info")).get("description") == digest:
                     return await self._old_workers_stopping()
                 processes = await self._master.ask("show proc")
             except ProxyUnavailable:
                 return False
-            if _failed_reloads(processes) > failed_before:
+            if failed_reloads(processes) > failed_before:
                 raise RejectedByHAProxy("the new worker did not start; are all ports for traffic free?")
             return False
 
@@ -234,8 +224,8 @@ class Proxy:
 
     async def _old_workers_stopping(self) -> bool:
         processes = await self._master.ask("show proc")
-        for pid in _old_workers(processes):
-            info = _fields(await self._master.ask(f"@!{pid} show info"))
+        for pid in old_workers(processes):
+            info = fields(await self._master.ask(f"@!{pid} show info"))
             if info.get("Stopping", "1") != "1":
                 return False
         return True
@@ -243,7 +233,7 @@ class Proxy:
     # Runtime
 
     async def _change(self, changes: Iterable[Change]) -> None:
-        for command, accepted in _commands(changes, self._leaving):
+        for command, accepted in commands(changes, self._leaving):
             answer = await self._worker.ask(command)
             if answer not in accepted:
                 shown = command.partition("\n")[0]
@@ -295,7 +285,7 @@ class Proxy:
                     f"HAProxy ended at once with exit status {process.returncode}; see its log above"
                 )
             try:
-                info = _fields(await self._worker.ask("show info"))
+                info = fields(await self._worker.ask("show info"))
             except ProxyUnavailable:
                 return False
             return digest is None or info.get("description") == digest
@@ -378,60 +368,6 @@ def _write_all(folder: Path, files: dict[str, bytes]) -> None:
     for path, content in files.items():
         (folder / path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
-
-
-def _commands(changes: Iterable[Change], leaving: set[tuple[str, str]]) -> Iterable[tuple[str, tuple[str, ...]]]:
-    """Each command with the answers that mean success (management guide, 9.3)."""
-    batch: list[AddEntry] = []
-    for change in changes:
-        if isinstance(change, AddEntry):
-            if batch and (batch[0].map != change.map or _size(batch) > _PAYLOAD_BYTES):
-                yield _add_entries(batch), ("",)
-                batch = []
-            batch.append(change)
-            continue
-        if batch:
-            yield _add_entries(batch), ("",)
-            batch = []
-        match change:
-            case AddServer(backend, server, options):
-                name = f"{backend}/{server.name}"
-                if (backend, server.name) in leaving:
-                    leaving.discard((backend, server.name))
-                else:
-                    yield f"add server {name} {server.socket_address} {options}", ("New server registered.",)
-                    yield f"enable health {name}", ("",)
-                yield f"set server {name} state ready", ("",)
-            case RemoveServer(backend, server):
-                yield f"set server {backend}/{server.name} state maint", ("",)
-            case SetEntry(name, key, value):
-                yield f"set map {map_file(name)} {cli_word(key)} {cli_word(value)}", ("",)
-            case RemoveEntry(name, key):
-                yield f"del map {map_file(name)} {cli_word(key)}", ("",)
-    if batch:
-        yield _add_entries(batch), ("",)
-
-
-def _size(batch: list[AddEntry]) -> int:
-    return sum(len(entry.key) + len(entry.value) + 2 for entry in batch)
-
-
-def _add_entries(batch: list[AddEntry]) -> str:
-    return f"add map {map_file(batch[0].map)} <<\n" + "".join(f"{entry.key} {entry.value}\n" for entry in batch)
-
-
-def _fields(info: str) -> dict[str, str]:
-    return dict(line.split(": ", 1) for line in info.splitlines() if ": " in line)
-
-
-def _failed_reloads(processes: str) -> int:
-    found = re.search(r"\[failed: (\d+)\]", processes)
-    return int(found[1]) if found else 0
-
-
-def _old_workers(processes: str) -> list[int]:
-    old = processes.partition("# old workers")[2].partition("# programs")[0]
-    return [int(line.split()[0]) for line in old.splitlines() if line and line[0].isdigit()]
 
 
 def _findings(said: str, configuration: Path | None) -> str:

@@ -12,7 +12,6 @@ import ipaddress
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -25,7 +24,16 @@ from docker.types.daemon import CancellableStream
 from docker.utils import kwargs_from_env
 
 from flowproxy.errors import InvalidService, SwarmUnavailable
-from flowproxy.model import Endpoint
+from flowproxy.listing import (
+    Network,
+    SwarmService,
+    Task,
+    as_service,
+    as_task,
+    parameters_of,
+    public_name,
+    shared,
+)
 from flowproxy.parameters import nearest, parse
 from flowproxy.registry import Entry, Origin, Registry
 from flowproxy.settings import Settings
@@ -43,41 +51,6 @@ _SETTLING = 5.0  # an event comes before the tasks that it leads to
 _QUICK_SHARE, _SLOW_SHARE = 0.3, 0.05  # the part of the time that listings of tasks may take
 _MANY = 20  # more services than this are listed together
 _BACKOFF = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-_ON_THE_WAY = {"new", "pending", "assigned", "accepted", "preparing", "ready", "starting"}
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-class SwarmService(NamedTuple):
-    """What the listing says of one service."""
-
-    id: str
-    name: str
-    labels: Mapping[str, str]
-    created: float
-    replicas: int
-    is_global: bool
-    is_job: bool
-    updating: bool
-
-
-class Task(NamedTuple):
-    """What the listing says of one task. The addresses keep their prefix length, which tells their network."""
-
-    name: str
-    service_id: str
-    state: str
-    desired: str
-    addresses: tuple[ipaddress.IPv4Interface | ipaddress.IPv6Interface, ...]
-
-    @property
-    def serving(self) -> bool:
-        return self.state == "running" and self.desired == "running"
-
-    @property
-    def changing(self) -> bool:
-        coming = self.desired in ("running", "ready") and self.state in _ON_THE_WAY
-        return coming or (self.desired not in ("running", "ready") and self.state == "running")
 
 
 class SwarmStatus(NamedTuple):
@@ -329,66 +302,6 @@ class Swarm:
             raise SwarmUnavailable(_first_line(error)) from error
 
 
-def as_service(raw: Mapping[str, Any]) -> SwarmService:
-    """One item of ServiceList. Replicas are what the Swarm wants to run, which for a global service are its nodes."""
-    spec = raw["Spec"]
-    mode = spec.get("Mode", {})
-    status = raw.get("ServiceStatus") or {}
-    replicas = mode.get("Replicated", {}).get("Replicas")
-    return SwarmService(
-        id=raw["ID"],
-        name=spec["Name"],
-        labels=dict(spec.get("Labels") or {}),
-        created=_seconds(raw["CreatedAt"]),
-        replicas=int(status.get("DesiredTasks", 0) if replicas is None else replicas),
-        is_global="Global" in mode,
-        is_job="ReplicatedJob" in mode or "GlobalJob" in mode,
-        updating=(raw.get("UpdateStatus") or {}).get("State") in ("updating", "rollback_started"),
-    )
-
-
-def as_task(raw: Mapping[str, Any], service_name: str) -> Task:
-    """One item of TaskList, named as its container is. Addresses of the ingress network are left out: nobody
-    listens there."""
-    attachments = raw.get("NetworksAttachments") or []
-    addresses = tuple(
-        ipaddress.ip_interface(address)
-        for attachment in attachments
-        if not attachment.get("Network", {}).get("Spec", {}).get("Ingress")
-        for address in attachment.get("Addresses") or []
-    )
-    return Task(
-        name=f"{service_name}.{raw.get('Slot') or raw.get('NodeID')}.{raw['ID']}",
-        service_id=raw["ServiceID"],
-        state=raw.get("Status", {}).get("State", ""),
-        desired=raw.get("DesiredState", ""),
-        addresses=addresses,
-    )
-
-
-def shared(task: Task, networks: frozenset[Network]) -> Endpoint | None:
-    """Where the task is reached from here: its address on a network that this machine or container is on."""
-    for address in task.addresses:
-        if address.network in networks:
-            return Endpoint(task.name, str(address.ip))
-    return None
-
-
-def public_name(service: SwarmService, prefix: str) -> str:
-    """The name of the route: that of the service, without its stack's where the label shortName asks for it."""
-    stack = service.labels.get("com.docker.stack.namespace", "")
-    if stack and service.labels.get(f"{prefix}shortName", "").lower() == "true":
-        return service.name.removeprefix(f"{stack}_")
-    return service.name
-
-
-def parameters_of(service: SwarmService, prefix: str) -> dict[str, str]:
-    """The labels as parameters, and what only the service itself can tell."""
-    labels = {key.removeprefix(prefix): value for key, value in service.labels.items() if key.startswith(prefix)}
-    labels.pop("notify", None)
-    return {**labels, "serviceName": public_name(service, prefix), "replicas": str(service.replicas)}
-
-
 def own_networks() -> frozenset[Network]:
     """The networks that this machine or container has an address on."""
     networks = set()
@@ -421,12 +334,6 @@ def _close(stream: CancellableStream[Mapping[str, Any]], listener: docker.APICli
 def _threadsafe(loop: asyncio.AbstractEventLoop, act: Callable[..., None], *arguments: object) -> None:
     if not loop.is_closed():
         loop.call_soon_threadsafe(act, *arguments)
-
-
-def _seconds(timestamp: str) -> float:
-    # Docker writes nanoseconds; datetime reads microseconds.
-    whole, _, rest = timestamp.rstrip("Z").partition(".")
-    return datetime.fromisoformat(f"{whole}+00:00").timestamp() + (float(f"0.{rest}") if rest.isdigit() else 0.0)
 
 
 def _first_line(error: Exception) -> str:

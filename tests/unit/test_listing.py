@@ -3,7 +3,8 @@ from __future__ import annotations
 from ipaddress import ip_interface, ip_network
 from typing import Any
 
-from flowproxy.swarm import Task, as_service, as_task, own_networks, parameters_of, public_name, shared
+from flowproxy.listing import Task, as_service, as_task, parameters_of, public_name, shared
+from flowproxy.swarm import own_networks
 
 
 def raw_service(mode: dict[str, Any], **labels: str) -> dict[str, Any]:

@@ -1,0 +1,112 @@
+"""What the Docker API lists of services and tasks, as values (Docker API: ServiceList, TaskList)."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple, TypeAlias
+
+from flowproxy.model import Endpoint
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_ON_THE_WAY = {"new", "pending", "assigned", "accepted", "preparing", "ready", "starting"}
+
+
+class SwarmService(NamedTuple):
+    """What the listing says of one service."""
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    created: float
+    replicas: int
+    is_global: bool
+    is_job: bool
+    updating: bool
+
+
+class Task(NamedTuple):
+    """What the listing says of one task. The addresses keep their prefix length, which tells their network."""
+
+    name: str
+    service_id: str
+    state: str
+    desired: str
+    addresses: tuple[ipaddress.IPv4Interface | ipaddress.IPv6Interface, ...]
+
+    @property
+    def serving(self) -> bool:
+        return self.state == "running" and self.desired == "running"
+
+    @property
+    def changing(self) -> bool:
+        coming = self.desired in ("running", "ready") and self.state in _ON_THE_WAY
+        return coming or (self.desired not in ("running", "ready") and self.state == "running")
+
+
+def as_service(raw: Mapping[str, Any]) -> SwarmService:
+    """One item of ServiceList. Replicas are what the Swarm wants to run, which for a global service are its nodes."""
+    spec = raw["Spec"]
+    mode = spec.get("Mode", {})
+    status = raw.get("ServiceStatus") or {}
+    replicas = mode.get("Replicated", {}).get("Replicas")
+    return SwarmService(
+        id=raw["ID"],
+        name=spec["Name"],
+        labels=dict(spec.get("Labels") or {}),
+        created=_seconds(raw["CreatedAt"]),
+        replicas=int(status.get("DesiredTasks", 0) if replicas is None else replicas),
+        is_global="Global" in mode,
+        is_job="ReplicatedJob" in mode or "GlobalJob" in mode,
+        updating=(raw.get("UpdateStatus") or {}).get("State") in ("updating", "rollback_started"),
+    )
+
+
+def as_task(raw: Mapping[str, Any], service_name: str) -> Task:
+    """One item of TaskList, named as its container is. Addresses of the ingress network are left out: nobody
+    listens there."""
+    attachments = raw.get("NetworksAttachments") or []
+    addresses = tuple(
+        ipaddress.ip_interface(address)
+        for attachment in attachments
+        if not attachment.get("Network", {}).get("Spec", {}).get("Ingress")
+        for address in attachment.get("Addresses") or []
+    )
+    return Task(
+        name=f"{service_name}.{raw.get('Slot') or raw.get('NodeID')}.{raw['ID']}",
+        service_id=raw["ServiceID"],
+        state=raw.get("Status", {}).get("State", ""),
+        desired=raw.get("DesiredState", ""),
+        addresses=addresses,
+    )
+
+
+def shared(task: Task, networks: frozenset[Network]) -> Endpoint | None:
+    """Where the task is reached from here: its address on a network that this machine or container is on."""
+    for address in task.addresses:
+        if address.network in networks:
+            return Endpoint(task.name, str(address.ip))
+    return None
+
+
+def public_name(service: SwarmService, prefix: str) -> str:
+    """The name of the route: that of the service, without its stack's where the label shortName asks for it."""
+    stack = service.labels.get("com.docker.stack.namespace", "")
+    if stack and service.labels.get(f"{prefix}shortName", "").lower() == "true":
+        return service.name.removeprefix(f"{stack}_")
+    return service.name
+
+
+def parameters_of(service: SwarmService, prefix: str) -> dict[str, str]:
+    """The labels as parameters, and what only the service itself can tell."""
+    labels = {key.removeprefix(prefix): value for key, value in service.labels.items() if key.startswith(prefix)}
+    labels.pop("notify", None)
+    return {**labels, "serviceName": public_name(service, prefix), "replicas": str(service.replicas)}
+
+
+def _seconds(timestamp: str) -> float:
+    # Docker writes nanoseconds; datetime reads microseconds.
+    whole, _, rest = timestamp.rstrip("Z").partition(".")
+    return datetime.fromisoformat(f"{whole}+00:00").timestamp() + (float(f"0.{rest}") if rest.isdigit() else 0.0)
