@@ -8,18 +8,28 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_DOMAIN = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
+_DOMAIN = re.compile(rf"(?:\*\.?)?{_LABEL}(?:\.{_LABEL})*")
 _ADDRESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}|[0-9A-Fa-f:]{2,45}")
 _PATH = re.compile(r"/[!-~]*")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TEXT = re.compile(r"[ -~]*")
+_METHOD = re.compile(r"[A-Z][A-Z-]{1,31}")
+_PATH_TYPE = re.compile(r"(path(?:_(?:beg|end|reg|sub|dir|dom))?)(?: +(-i))?")
+_SNI_TYPE = re.compile(r"req[._]ssl_sni(?: +-i)?(?: +-m +(str|beg|end|reg|sub|dom|dir))?(?: +-i)?")
+_DOMAIN_ALGO = re.compile(r"(?:req\.)?hdr(?:_(beg|end|dom|sub|reg|dir))?\(host\)(?: +-i)?")
+_SNI_ALGO = re.compile(r"req[._]ssl_sni(?: +-i)?(?: +-m +(?:str|beg|end|reg|sub|dom|dir))?")
+_DURATION = re.compile(r"[0-9]{1,8}(?:us|ms|s|m|h|d)?")
 
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True", "on"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False", "off", ""})
@@ -31,7 +41,8 @@ def _name(value: str) -> str:
     return value
 
 
-def _domain(value: str) -> str:
+def checked_domain(value: str) -> str:
+    """A name, or one with a wildcard in front, in lower case. Raises ValueError."""
     domain = value.strip().lower().rstrip(".")
     if len(domain) > 253 or not _DOMAIN.fullmatch(domain):
         raise ValueError(
@@ -41,7 +52,8 @@ def _domain(value: str) -> str:
     return domain
 
 
-def _path(value: str) -> str:
+def _checked_path(value: str) -> str:
+    """A beginning of a path, or a whole one. What a regular expression or an ending may be is HAProxy's to check."""
     if not value.startswith("/"):
         raise ValueError(f'{value!r} does not start with "/"; write "/{value}"')
     if not _PATH.fullmatch(value) or "#" in value or "?" in value:
@@ -77,10 +89,52 @@ def _header(value: str) -> HeaderMatch:
     return HeaderMatch(name.lower(), content)
 
 
+def _one_of(value: T, allowed: tuple[T, ...]) -> T:
+    if value not in allowed:
+        raise ValueError(f"must be one of {', '.join(map(str, allowed))}")
+    return value
+
+
 def _text(value: str) -> str:
     if not value or not _TEXT.fullmatch(value):
         raise ValueError("must be printable characters of ASCII")
     return value
+
+
+def _matching(pattern: re.Pattern[str], rule: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if not pattern.fullmatch(value):
+            raise ValueError(f"{value!r} {rule}")
+        return value
+
+    return check
+
+
+def _line(value: str) -> str:
+    """A piece of HAProxy configuration: on one line."""
+    if any(ord(c) < 32 or ord(c) == 127 for c in value):
+        raise ValueError("must be on one line, without control characters")
+    return value
+
+
+def _rewrites(value: object) -> object:
+    """`search,replace` pairs separated by colons."""
+    if not isinstance(value, str):
+        return value
+    pairs = []
+    for item in value.split(":"):
+        search, comma, replace = item.partition(",")
+        if not comma or not search:
+            raise ValueError(f"{item!r} is not of the form search,replace")
+        pairs.append(Rewrite(_line(search), _line(replace)))
+    return tuple(pairs)
+
+
+class Rewrite(NamedTuple):
+    """A regular expression, and what its first match in the path becomes."""
+
+    search: str
+    replace: str
 
 
 class HeaderMatch(NamedTuple):
@@ -93,8 +147,31 @@ class HeaderMatch(NamedTuple):
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Name = Annotated[str, AfterValidator(_name)]
-Domain = Annotated[str, AfterValidator(_domain)]
-Path = Annotated[str, AfterValidator(_path)]
+Domain = Annotated[str, AfterValidator(checked_domain)]
+Line = Annotated[str, AfterValidator(_line)]
+Method = Annotated[str, BeforeValidator(lambda v: v.upper() if isinstance(v, str) else v), AfterValidator(_matching(_METHOD, "is not an HTTP method"))]
+PathType = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            re.compile(f"{_PATH_TYPE.pattern}|{_SNI_TYPE.pattern}"),
+            "is not one of path, path_beg, path_end, path_reg, path_sub, path_dir, path_dom, each with -i or without,"
+            " or for sni req_ssl_sni -i -m beg|end|reg|sub|dom|dir|str",
+        )
+    ),
+]
+DomainAlgo = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            re.compile(f"{_DOMAIN_ALGO.pattern}|{_SNI_ALGO.pattern}"),
+            "is not one of hdr(host), hdr_beg(host), hdr_end(host), hdr_dom(host), hdr_sub(host), hdr_reg(host),"
+            " or for tcp req.ssl_sni",
+        )
+    ),
+]
+Duration = Annotated[str, AfterValidator(_matching(_DURATION, "is not a time: write seconds, or a number with ms, s, m, h or d"))]
+RedirectCode = Annotated[int, AfterValidator(lambda v: _one_of(v, (301, 302, 303, 307, 308)))]
 Address = Annotated[str, AfterValidator(_address)]
 Text = Annotated[str, AfterValidator(_text)]
 Header = Annotated[HeaderMatch, BeforeValidator(lambda v: _header(v) if isinstance(v, str) else v)]
@@ -112,20 +189,30 @@ class Parameters(BaseModel):
 
 
 class Destination(Parameters):
-    """Where a part of a service's requests goes. Parameters with an index (`port.1`, `servicePath.1`) describe
-    several."""
+    """Where a part of a service's requests goes. Parameters with an index (`port.1`, `servicePath.1`) describe several."""
 
     index: int = Field(0, exclude=True, description="The number behind the dot; 0 without one.")
-    port: Port | None = Field(None, description="The port that the service listens on inside its containers.")
-    service_path: tuple[Path, ...] = Field(
-        (),
-        description="Paths, separated by commas. A request matches when its path begins with one of them."
-        " `/` when only a domain is given.",
+    # Which requests
+    req_mode: Annotated[Literal["http", "tcp", "sni"], BeforeValidator(lambda v: v.lower() if isinstance(v, str) else v)] = Field(
+        "http",
+        description="`http`; `tcp` for plain connections on `srcPort`; `sni` for TLS that the service itself terminates.",
     )
-    service_path_exclude: tuple[Path, ...] = Field(
+    port: Port | None = Field(None, description="The port that the service listens on inside its containers.")
+    https_port: Port | None = Field(
+        None, description="Another port of the service, for requests that came in on `srcHttpsPort`."
+    )
+    service_path: tuple[str, ...] = Field(
+        (),
+        description="Paths, separated by commas. A request matches when its path begins with one of them, or as `pathType`"
+        " says. `/` when only a domain is given. For `sni`, the values of the TLS server name.",
+    )
+    service_path_exclude: tuple[str, ...] = Field(
         (), description="Paths that are not for this destination although servicePath covers them."
     )
-    service_domain: tuple[Domain, ...] = Field(
+    path_type: PathType = Field(
+        "path_beg", description="How paths are compared: `path_beg`, `path` (equal), `path_reg`, `path_end`, `path_sub` …"
+    )
+    service_domain: tuple[Line, ...] = Field(
         (),
         description="Host names, separated by commas, without a port. Case is ignored. `*.example.org` matches every"
         " name below example.org. Without a domain, requests to any host match.",
@@ -134,40 +221,117 @@ class Destination(Parameters):
         (), description="Headers as `Name:value`, separated by commas; a request must carry all of them."
     )
     user_agent: tuple[Text, ...] = Field(
-        (),
-        description="Texts, separated by commas; the User-Agent header must contain one of them. Case is ignored.",
+        (), description="Texts, separated by commas; the User-Agent header must contain one of them. Case is ignored."
     )
     src_port: Port | None = Field(
-        None, description="The port that the request must have come in on; one of DEFAULT_PORTS."
+        None, description="The port that the request must have come in on. For `tcp` and `sni` the port to listen on."
     )
+    src_https_port: Port | None = Field(
+        None, description="The port that requests for `httpsPort` come in on; 443 when only httpsPort is given."
+    )
+    # Where to
     outbound_hostname: Address | None = Field(
         None, description="A host name or IP address to send requests to instead of the service's tasks."
     )
+    ssl_verify_none: Flag = Field(False, description="Whether to speak TLS to the service, without checking its certificate.")
+    check_tcp: Flag = Field(False, description="Whether servers of a tcp destination are checked by connecting.")
+    clitcpka: Flag = Field(False, description="Whether TCP keep-alive is on towards clients of a tcp destination.")
+    service_group: Name | None = Field(None, description="Tcp destinations of one group share one port and one backend.")
+    balance_group: Line | None = Field(None, description="HAProxy's balance algorithm for the group.")
+    # What happens to them
+    https_only: Flag = Field(False, description="Whether plain HTTP is redirected to HTTPS.")
+    https_redirect_code: RedirectCode | None = Field(None, description="Status of such redirects; HAProxy's is 302.")
+    redirect_from_domain: tuple[Domain, ...] = Field(
+        (), description="Domains whose requests are redirected to the first `serviceDomain`."
+    )
+    deny_http: Flag = Field(False, description="Whether plain HTTP is answered with 403.")
+    allowed_methods: tuple[Method, ...] = Field((), description="HTTP methods; all others are answered with 403.")
+    denied_methods: tuple[Method, ...] = Field((), description="HTTP methods that are answered with 403.")
+    verify_client_ssl: Flag = Field(
+        False, description="Whether a client certificate that CA_FILE vouches for is required; 403 without."
+    )
+    ignore_authorization: Flag = Field(False, description="Whether this destination is open although users are set.")
+    req_path_search_replace: Annotated[tuple[Rewrite, ...], BeforeValidator(_rewrites)] = Field(
+        (), description="`search,replace` pairs separated by colons: a regular expression and what its first match becomes."
+    )
+    timeout_server: Duration | None = Field(None, description="How long the service may be silent, in seconds.")
+    timeout_tunnel: Duration | None = Field(None, description="How long a tunnel or tcp connection may be silent, in seconds.")
+    timeout_client: Duration | None = Field(None, description="How long a client of tcp or sni may be silent, in seconds.")
+    user_def: Line | None = Field(None, description="Anything, for custom templates.")
 
-    def is_named_by(self) -> bool:
-        """Whether anything of what makes a destination a destination was given."""
-        return bool(self.service_path or self.service_domain or self.port)
+    @model_validator(mode="after")
+    def _paths_fit_their_type(self) -> Destination:
+        if self.req_mode == "http":
+            check = _checked_path if self.path_type in ("path_beg", "path") else _line
+        else:
+            check = _line
+        for name in ("service_path", "service_path_exclude"):
+            for path in getattr(self, name):
+                try:
+                    check(path)
+                except ValueError as error:
+                    raise PydanticCustomError(to_camel(name), "{why}", {"why": str(error)}) from None
+        return self
+
+
+class User(NamedTuple):
+    """A user name with a password, or with its crypt hash."""
+
+    name: str
+    password: str
+    encrypted: bool
 
 
 class Service(Parameters):
     """What one Swarm service, API call or environment block asked for."""
 
-    service_name: Name = Field(
-        description="The name of the Swarm service. For labels it is taken from the service itself."
-    )
+    service_name: Name = Field(description="The name of the Swarm service. For labels it is taken from the service itself.")
     acl_name: Name | None = Field(
         None,
         description="A name that orders services which claim the same route: those that have one come first, in its"
         " alphabetical order. Also the first part of the names of the backends.",
     )
+    service_domain_algo: DomainAlgo | None = Field(
+        None,
+        description="How domains are compared: `hdr_beg(host)`, `hdr_end(host)`, `hdr_dom(host)`, `hdr_reg(host)` …"
+        " Without it they are compared whole.",
+    )
     is_default_backend: Flag = Field(
         False, description="Whether requests that match no route go to the first destination of this service."
     )
     replicas: int | None = Field(
-        None,
-        ge=0,
-        description="How many tasks the service has. With 0 it loses its route. Set by the listener.",
+        None, ge=0, description="How many tasks the service has. With 0 it loses its route. Set by the listener."
     )
+    distribute: Flag = Field(False, description="Whether a call is passed to all replicas of the proxy.")
+    proxy_instance_name: Text | None = Field(
+        None, description="The proxy that this service is for, where FILTER_PROXY_INSTANCE_NAME is on."
+    )
+    discovery_type: Text | None = Field(None, description="Accepted; Flowproxy always knows the single tasks.")
+    check_resolvers: Flag = Field(False, description="Accepted; Flowproxy looks names up itself.")
+    session_type: Text | None = Field(None, description="`sticky-server`: a cookie keeps a client with its task.")
+    connection_mode: Literal["http-keep-alive", "http-server-close", "httpclose", "http-tunnel", "forceclose"] | None = Field(
+        None, description="HAProxy's option for connections, for this service alone."
+    )
+    redirect_when_http_proto: Flag = Field(
+        False, description="Whether requests with `X-Forwarded-Proto: http` are redirected to HTTPS."
+    )
+    redirect_unless_https_proto: Flag = Field(
+        False, description="Whether requests without `X-Forwarded-Proto: https` are redirected to HTTPS."
+    )
+    users: Text | None = Field(None, description="`name:password` items, separated by commas, who may use the service.")
+    users_secret: Name | None = Field(None, description="The users are in the secret `dfp_users_<this>`.")
+    users_pass_encrypted: Flag = Field(False, description="Whether the passwords are crypt hashes.")
+    add_req_header: tuple[Line, ...] = Field((), description="Request headers to add: `Name value`, conditions included.")
+    set_req_header: tuple[Line, ...] = Field((), description="Request headers to set.")
+    del_req_header: tuple[Line, ...] = Field((), description="Request headers to delete.")
+    add_res_header: tuple[Line, ...] = Field((), description="Response headers to add.")
+    set_res_header: tuple[Line, ...] = Field((), description="Response headers to set.")
+    del_res_header: tuple[Line, ...] = Field((), description="Response headers to delete.")
+    compression_algo: Line | None = Field(None, description="Compression of responses, such as `gzip`.")
+    compression_type: Line | None = Field(None, description="The media types that are compressed.")
+    backend_extra: str | None = Field(None, description="Lines of HAProxy configuration for the backend.")
+    service_cert: SecretStr | None = Field(None, description="A certificate with its key as PEM; `\\n` for line ends.")
+    debug: Flag = Field(False, description="Whether requests of this service are logged.")
     destinations: tuple[Destination, ...] = Field((), exclude=True)
     ignored: tuple[str, ...] = Field((), exclude=True, description="Names of parameters that mean nothing here.")
 

@@ -10,7 +10,7 @@ from typing import TypeVar, cast, get_origin
 from pydantic import ValidationError
 
 from flowproxy.errors import InvalidService, Problem, UnroutedService
-from flowproxy.model import Destination, Parameters, Service
+from flowproxy.model import Destination, Parameters, Service, checked_domain
 
 M = TypeVar("M", bound=Parameters)
 
@@ -22,9 +22,16 @@ DESTINATION_PARAMETERS = {k: v for k, v in Destination.by_public_name().items() 
 # Docker Flow Proxy reads the parameters of a service, though not those of a destination, whatever their case.
 _ANY_CASE = {name.lower(): name for name in SERVICE_PARAMETERS}
 # What its listener adds for itself or for others; nobody needs to hear that we have no use for it.
-_EXPECTED = {"distribute", "nodeInfo", "shortName", "notify", "reqMode", "replicas"}
+_EXPECTED = {"nodeInfo", "shortName", "notify", "scrapeNetwork"}
 # A destination exists where one of these is given with its index.
-_FOUNDING = ("port", "servicePath", "serviceDomain")
+_FOUNDING = ("port", "httpsPort", "servicePath", "serviceDomain")
+DEPRECATED = {
+    "addHeader": "addReqHeader",
+    "setHeader": "setReqHeader",
+    "reqPathSearch": "reqPathSearchReplace",
+    "reqPathReplace": "reqPathSearchReplace",
+    "serviceDomainMatchAll": "serviceDomainAlgo=hdr_dom(host)",
+}
 
 
 def parse(parameters: Mapping[str, str], separator: str = ",") -> Service:
@@ -36,7 +43,7 @@ def parse(parameters: Mapping[str, str], separator: str = ",") -> Service:
     for_service: dict[str, str] = {}
     by_index: dict[int, dict[str, str]] = {}
     ignored = []
-    for given, value in parameters.items():
+    for given, value in _modern(parameters, separator).items():
         indexed = _INDEXED.fullmatch(given)
         name, index = (indexed["name"], int(indexed["index"])) if indexed else (given, 0)
         if name in DESTINATION_PARAMETERS:
@@ -50,16 +57,47 @@ def parse(parameters: Mapping[str, str], separator: str = ",") -> Service:
         raise InvalidService("", (Problem("serviceName", "", "is missing; give the name of the service"),))
 
     problems: list[Problem] = []
-    mode = parameters.get("reqMode", "") or "http"
-    if mode.lower() != "http":
-        problems.append(Problem("reqMode", mode, "is not supported; only http is"))
-    destinations = tuple(_destinations(by_index, separator, problems))
     service = _validate(Service, for_service, "", separator, problems)
+    destinations = tuple(_destinations(by_index, separator, problems))
+    problems += _wrong_domains(service, destinations)
     if problems:
         raise InvalidService(name, tuple(problems))
     service = service.model_copy(update={"destinations": destinations, "ignored": tuple(sorted(ignored))})
     _require_routes(service)
     return service
+
+
+def deprecated(parameters: Mapping[str, str]) -> dict[str, str]:
+    """The old names among them, each with the new one."""
+    return {name: DEPRECATED[name] for name in parameters if name in DEPRECATED}
+
+
+def _modern(parameters: Mapping[str, str], separator: str) -> dict[str, str]:
+    """The same in today's names; a new name that is given too goes before the old one."""
+    modern = {name: value for name, value in parameters.items() if name not in DEPRECATED}
+    for old, new in (("addHeader", "addReqHeader"), ("setHeader", "setReqHeader")):
+        if parameters.get(old) and not modern.get(new):
+            modern[new] = parameters[old]
+    if parameters.get("serviceDomainMatchAll", "").lower() == "true":
+        modern["serviceDomainAlgo"] = "hdr_dom(host)"
+    if search := parameters.get("reqPathSearch"):
+        first = f"{search},{parameters.get('reqPathReplace', '')}"
+        names = [name for name in modern if name.partition(".")[0] == "reqPathSearchReplace" and modern[name]]
+        for name in names or ["reqPathSearchReplace"]:
+            modern[name] = ":".join(filter(None, [first, modern.get(name)]))
+    return modern
+
+
+def _wrong_domains(service: Service, destinations: Iterable[Destination]) -> Iterable[Problem]:
+    algorithm = service.service_domain_algo or ""
+    if "reg" in algorithm:
+        return
+    for destination in destinations:
+        for domain in destination.service_domain:
+            try:
+                checked_domain(domain)
+            except ValueError as error:
+                yield Problem("serviceDomain" + _suffix(destination), domain, str(error))
 
 
 def nearest(name: str) -> str | None:
@@ -80,7 +118,7 @@ def _destinations(
         own = {key: value for key, value in by_index.get(index, {}).items() if value}
         suffix = f".{index}" if index else ""
         destination = _validate(Destination, plain | own, suffix, separator, problems, own=own)
-        if destination.service_domain and not destination.service_path:
+        if destination.req_mode == "http" and destination.service_domain and not destination.service_path:
             destination = destination.model_copy(update={"service_path": ("/",)})
         yield destination.model_copy(update={"index": index})
 
@@ -100,25 +138,42 @@ def _validate(
         return model.model_validate(values)
     except ValidationError as error:
         for wrong in error.errors():
-            key = str(wrong["loc"][0])
+            key = str(wrong["loc"][0]) if wrong["loc"] else ""
             rule = wrong["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            if wrong["type"] in names:
+                key = wrong["type"]
             problems.append(Problem(key + suffix if key in own else key, str(given.get(key, "")), rule))
         return cast(M, model.model_construct())
 
 
 def _split(model: type[M], field: str, value: str, separator: str) -> object:
-    if get_origin(model.model_fields[field].annotation) is not tuple:
+    if get_origin(model.model_fields[field].annotation) is not tuple or field == "req_path_search_replace":
         return value
     return [item.strip() for item in value.split(separator) if item.strip()] if separator else [value]
 
 
+def _suffix(destination: Destination) -> str:
+    return f".{destination.index}" if destination.index else ""
+
+
 def _require_routes(service: Service) -> None:
-    default = service.is_default_backend
     for destination in service.destinations:
-        suffix = f".{destination.index}" if destination.index else ""
-        if not destination.service_path and not default:
-            rule = f"is missing, and serviceDomain{suffix} too; give at least one of them"
-            raise UnroutedService(service.service_name, (Problem(f"servicePath{suffix}", "", rule),))
+        suffix = _suffix(destination)
+
+        def missing(name: str, rule: str, kind: type[InvalidService] = InvalidService, s: str = suffix) -> InvalidService:
+            return kind(service.service_name, (Problem(name + s, "", f"is missing; {rule}"),))
+
+        if destination.req_mode == "http":
+            if not destination.service_path and not service.is_default_backend:
+                raise missing("servicePath", f"give it or serviceDomain{suffix}", UnroutedService)
+            if destination.port is None and destination.https_port is None:
+                raise missing("port", "give the port that the service listens on")
+            if destination.redirect_from_domain and not destination.service_domain:
+                raise missing("serviceDomain", f"redirectFromDomain{suffix} needs a domain to redirect to")
+            continue
         if destination.port is None:
-            rule = "is missing; give the port that the service listens on"
-            raise InvalidService(service.service_name, (Problem(f"port{suffix}", "", rule),))
+            raise missing("port", "give the port that the service listens on")
+        if destination.src_port is None:
+            raise missing("srcPort", f"give the port to listen on for {destination.req_mode}")
+        if destination.req_mode == "sni" and not destination.service_path:
+            raise missing("servicePath", "give the TLS server names")
