@@ -37,7 +37,7 @@ _STATUS: dict[type[Exception], int] = {
     UnroutedService: 409,
     InvalidService: 400,
     OwnedElsewhere: 409,
-    RejectedByHAProxy: 422,
+    RejectedByHAProxy: 500,
     UnknownAddress: 500,
     ProxyUnavailable: 503,
 }
@@ -87,10 +87,10 @@ class Api:
 
     async def reconfigure(self, request: web.Request) -> web.Response:
         parameters = await _parameters(request)
-        service = parse(parameters, self._settings.separator)
+        service = parse(parameters, self._settings.defaults)
         name = service.service_name
         before = self._registry.get(name)
-        if service.replicas == 0:
+        if service.replicas == 0 or not self._settings.takes(service):
             await self._reconciler.live(self._registry.remove(name, Origin.API), name)
             return web.json_response(answer("OK", "", service))
         if not self._settings.do_not_resolve_addr:

@@ -23,7 +23,7 @@ from flowproxy.proxy import Proxy
 from flowproxy.reconciler import Reconciler
 from flowproxy.registry import Entry, Origin, Registry
 from flowproxy.render import Renderer
-from flowproxy.settings import Settings
+from flowproxy.settings import Settings, read_user_secrets
 from flowproxy.store import Store
 from flowproxy.swarm import Swarm, SwarmStatus, is_expected
 
@@ -40,9 +40,10 @@ class _Stop(Exception):
 async def serve(settings: Settings, environment: Mapping[str, str], *, demo: bool = False) -> None:
     """Runs until SIGTERM or SIGINT, then drains. Raises ProxyUnavailable when it cannot start."""
     proxy = Proxy(settings)
-    store = Store(proxy.folder, settings.separator)
+    store = Store(proxy.folder, settings.defaults)
     registry = Registry()
-    reconciler = Reconciler(registry, Renderer(settings, run_user=_unprivileged_user()), proxy, store)
+    renderer = Renderer(settings, run_user=_unprivileged_user(), secrets=read_user_secrets())
+    reconciler = Reconciler(registry, renderer, proxy, store)
     names = Names(registry)
     swarm = Swarm(registry, settings, environment) if is_expected(settings, environment) else None
     api = Api(settings, registry, reconciler, proxy, names, lambda: swarm.status if swarm else SwarmStatus())
@@ -137,7 +138,7 @@ async def _announce(
 ) -> None:
     with contextlib.suppress(ProxyUnavailable):
         await reconciler.live(registry.snapshot().generation, "")
-    traffic = [f"http://localhost:{port}" for port in settings.bind_ports]
+    traffic = [f"http://localhost:{port}" for port in settings.traffic_ports]
     here = f"http://localhost:{settings.port}"
     more = {"try": f"curl {traffic[0]}/demo/hello"} if demo else {}
     _log.info(

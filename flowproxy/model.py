@@ -11,9 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
 
 T = TypeVar("T")
 
@@ -52,7 +51,7 @@ def checked_domain(value: str) -> str:
     return domain
 
 
-def _checked_path(value: str) -> str:
+def checked_path(value: str) -> str:
     """A beginning of a path, or a whole one. What a regular expression or an ending may be is HAProxy's to check."""
     if not value.startswith("/"):
         raise ValueError(f'{value!r} does not start with "/"; write "/{value}"')
@@ -110,7 +109,7 @@ def _matching(pattern: re.Pattern[str], rule: str) -> Callable[[str], str]:
     return check
 
 
-def _line(value: str) -> str:
+def checked_line(value: str) -> str:
     """A piece of HAProxy configuration: on one line."""
     if any(ord(c) < 32 or ord(c) == 127 for c in value):
         raise ValueError("must be on one line, without control characters")
@@ -126,8 +125,14 @@ def _rewrites(value: object) -> object:
         search, comma, replace = item.partition(",")
         if not comma or not search:
             raise ValueError(f"{item!r} is not of the form search,replace")
-        pairs.append(Rewrite(_line(search), _line(replace)))
+        pairs.append(Rewrite(checked_line(search), checked_line(replace)))
     return tuple(pairs)
+
+
+def _lines(value: str) -> str:
+    for line in value.splitlines():
+        checked_line(line.replace("\t", " "))
+    return value.replace("\t", " ")
 
 
 class Rewrite(NamedTuple):
@@ -148,8 +153,13 @@ Flag = Annotated[bool, BeforeValidator(_flag)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Name = Annotated[str, AfterValidator(_name)]
 Domain = Annotated[str, AfterValidator(checked_domain)]
-Line = Annotated[str, AfterValidator(_line)]
-Method = Annotated[str, BeforeValidator(lambda v: v.upper() if isinstance(v, str) else v), AfterValidator(_matching(_METHOD, "is not an HTTP method"))]
+Line = Annotated[str, AfterValidator(checked_line)]
+Lines = Annotated[str, AfterValidator(_lines)]
+Method = Annotated[
+    str,
+    BeforeValidator(lambda v: v.upper() if isinstance(v, str) else v),
+    AfterValidator(_matching(_METHOD, "is not an HTTP method")),
+]
 PathType = Annotated[
     str,
     AfterValidator(
@@ -170,11 +180,21 @@ DomainAlgo = Annotated[
         )
     ),
 ]
-Duration = Annotated[str, AfterValidator(_matching(_DURATION, "is not a time: write seconds, or a number with ms, s, m, h or d"))]
+Duration = Annotated[
+    str, AfterValidator(_matching(_DURATION, "is not a time: write seconds, or a number with ms, s, m, h or d"))
+]
 RedirectCode = Annotated[int, AfterValidator(lambda v: _one_of(v, (301, 302, 303, 307, 308)))]
 Address = Annotated[str, AfterValidator(_address)]
 Text = Annotated[str, AfterValidator(_text)]
 Header = Annotated[HeaderMatch, BeforeValidator(lambda v: _header(v) if isinstance(v, str) else v)]
+
+
+class Defaults(NamedTuple):
+    """What the settings say for every service: SEPARATOR, HTTPS_ONLY, SERVICE_DOMAIN_ALGO."""
+
+    separator: str = ","
+    https_only: bool = False
+    service_domain_algo: str | None = None
 
 
 class Parameters(BaseModel):
@@ -189,13 +209,16 @@ class Parameters(BaseModel):
 
 
 class Destination(Parameters):
-    """Where a part of a service's requests goes. Parameters with an index (`port.1`, `servicePath.1`) describe several."""
+    """Where a part of a service's requests goes. Parameters with an index (`port.1`, `servicePath.1`) describe
+    several."""
 
     index: int = Field(0, exclude=True, description="The number behind the dot; 0 without one.")
     # Which requests
-    req_mode: Annotated[Literal["http", "tcp", "sni"], BeforeValidator(lambda v: v.lower() if isinstance(v, str) else v)] = Field(
+    req_mode: Annotated[
+        Literal["http", "tcp", "sni"], BeforeValidator(lambda v: v.lower() if isinstance(v, str) else v)
+    ] = Field(
         "http",
-        description="`http`; `tcp` for plain connections on `srcPort`; `sni` for TLS that the service itself terminates.",
+        description="`http`; `tcp` for plain connections on `srcPort`; `sni` for TLS that the service terminates.",
     )
     port: Port | None = Field(None, description="The port that the service listens on inside its containers.")
     https_port: Port | None = Field(
@@ -203,14 +226,15 @@ class Destination(Parameters):
     )
     service_path: tuple[str, ...] = Field(
         (),
-        description="Paths, separated by commas. A request matches when its path begins with one of them, or as `pathType`"
-        " says. `/` when only a domain is given. For `sni`, the values of the TLS server name.",
+        description="Paths, separated by commas. A request matches when its path begins with one of them, or as"
+        " `pathType` says. `/` when only a domain is given. For `sni`, the values of the TLS server name.",
     )
     service_path_exclude: tuple[str, ...] = Field(
         (), description="Paths that are not for this destination although servicePath covers them."
     )
     path_type: PathType = Field(
-        "path_beg", description="How paths are compared: `path_beg`, `path` (equal), `path_reg`, `path_end`, `path_sub` …"
+        "path_beg",
+        description="How paths are compared: `path_beg`, `path` (equal), `path_reg`, `path_end`, `path_sub` …",
     )
     service_domain: tuple[Line, ...] = Field(
         (),
@@ -233,10 +257,14 @@ class Destination(Parameters):
     outbound_hostname: Address | None = Field(
         None, description="A host name or IP address to send requests to instead of the service's tasks."
     )
-    ssl_verify_none: Flag = Field(False, description="Whether to speak TLS to the service, without checking its certificate.")
+    ssl_verify_none: Flag = Field(
+        False, description="Whether to speak TLS to the service, without checking its certificate."
+    )
     check_tcp: Flag = Field(False, description="Whether servers of a tcp destination are checked by connecting.")
     clitcpka: Flag = Field(False, description="Whether TCP keep-alive is on towards clients of a tcp destination.")
-    service_group: Name | None = Field(None, description="Tcp destinations of one group share one port and one backend.")
+    service_group: Name | None = Field(
+        None, description="Tcp destinations of one group share one port and one backend."
+    )
     balance_group: Line | None = Field(None, description="HAProxy's balance algorithm for the group.")
     # What happens to them
     https_only: Flag = Field(False, description="Whether plain HTTP is redirected to HTTPS.")
@@ -252,26 +280,17 @@ class Destination(Parameters):
     )
     ignore_authorization: Flag = Field(False, description="Whether this destination is open although users are set.")
     req_path_search_replace: Annotated[tuple[Rewrite, ...], BeforeValidator(_rewrites)] = Field(
-        (), description="`search,replace` pairs separated by colons: a regular expression and what its first match becomes."
+        (),
+        description="`search,replace` pairs separated by colons: an expression and what its first match becomes.",
     )
     timeout_server: Duration | None = Field(None, description="How long the service may be silent, in seconds.")
-    timeout_tunnel: Duration | None = Field(None, description="How long a tunnel or tcp connection may be silent, in seconds.")
-    timeout_client: Duration | None = Field(None, description="How long a client of tcp or sni may be silent, in seconds.")
+    timeout_tunnel: Duration | None = Field(
+        None, description="How long a tunnel or tcp connection may be silent, in seconds."
+    )
+    timeout_client: Duration | None = Field(
+        None, description="How long a client of tcp or sni may be silent, in seconds."
+    )
     user_def: Line | None = Field(None, description="Anything, for custom templates.")
-
-    @model_validator(mode="after")
-    def _paths_fit_their_type(self) -> Destination:
-        if self.req_mode == "http":
-            check = _checked_path if self.path_type in ("path_beg", "path") else _line
-        else:
-            check = _line
-        for name in ("service_path", "service_path_exclude"):
-            for path in getattr(self, name):
-                try:
-                    check(path)
-                except ValueError as error:
-                    raise PydanticCustomError(to_camel(name), "{why}", {"why": str(error)}) from None
-        return self
 
 
 class User(NamedTuple):
@@ -285,7 +304,9 @@ class User(NamedTuple):
 class Service(Parameters):
     """What one Swarm service, API call or environment block asked for."""
 
-    service_name: Name = Field(description="The name of the Swarm service. For labels it is taken from the service itself.")
+    service_name: Name = Field(
+        description="The name of the Swarm service. For labels it is taken from the service itself."
+    )
     acl_name: Name | None = Field(
         None,
         description="A name that orders services which claim the same route: those that have one come first, in its"
@@ -309,19 +330,23 @@ class Service(Parameters):
     discovery_type: Text | None = Field(None, description="Accepted; Flowproxy always knows the single tasks.")
     check_resolvers: Flag = Field(False, description="Accepted; Flowproxy looks names up itself.")
     session_type: Text | None = Field(None, description="`sticky-server`: a cookie keeps a client with its task.")
-    connection_mode: Literal["http-keep-alive", "http-server-close", "httpclose", "http-tunnel", "forceclose"] | None = Field(
-        None, description="HAProxy's option for connections, for this service alone."
-    )
+    connection_mode: (
+        Literal["http-keep-alive", "http-server-close", "httpclose", "http-tunnel", "forceclose"] | None
+    ) = Field(None, description="HAProxy's option for connections, for this service alone.")
     redirect_when_http_proto: Flag = Field(
         False, description="Whether requests with `X-Forwarded-Proto: http` are redirected to HTTPS."
     )
     redirect_unless_https_proto: Flag = Field(
         False, description="Whether requests without `X-Forwarded-Proto: https` are redirected to HTTPS."
     )
-    users: Text | None = Field(None, description="`name:password` items, separated by commas, who may use the service.")
+    users: Lines | None = Field(
+        None, description="`name:password` items, separated by commas, who may use the service."
+    )
     users_secret: Name | None = Field(None, description="The users are in the secret `dfp_users_<this>`.")
     users_pass_encrypted: Flag = Field(False, description="Whether the passwords are crypt hashes.")
-    add_req_header: tuple[Line, ...] = Field((), description="Request headers to add: `Name value`, conditions included.")
+    add_req_header: tuple[Line, ...] = Field(
+        (), description="Request headers to add: `Name value`, conditions included."
+    )
     set_req_header: tuple[Line, ...] = Field((), description="Request headers to set.")
     del_req_header: tuple[Line, ...] = Field((), description="Request headers to delete.")
     add_res_header: tuple[Line, ...] = Field((), description="Response headers to add.")
@@ -329,7 +354,7 @@ class Service(Parameters):
     del_res_header: tuple[Line, ...] = Field((), description="Response headers to delete.")
     compression_algo: Line | None = Field(None, description="Compression of responses, such as `gzip`.")
     compression_type: Line | None = Field(None, description="The media types that are compressed.")
-    backend_extra: str | None = Field(None, description="Lines of HAProxy configuration for the backend.")
+    backend_extra: Lines | None = Field(None, description="Lines of HAProxy configuration for the backend.")
     service_cert: SecretStr | None = Field(None, description="A certificate with its key as PEM; `\\n` for line ends.")
     debug: Flag = Field(False, description="Whether requests of this service are logged.")
     destinations: tuple[Destination, ...] = Field((), exclude=True)

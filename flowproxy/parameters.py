@@ -10,7 +10,7 @@ from typing import TypeVar, cast, get_origin
 from pydantic import ValidationError
 
 from flowproxy.errors import InvalidService, Problem, UnroutedService
-from flowproxy.model import Destination, Parameters, Service, checked_domain
+from flowproxy.model import Defaults, Destination, Parameters, Service, checked_domain, checked_line, checked_path
 
 M = TypeVar("M", bound=Parameters)
 
@@ -34,12 +34,16 @@ DEPRECATED = {
 }
 
 
-def parse(parameters: Mapping[str, str], separator: str = ",") -> Service:
+_STANDARD = Defaults()
+
+
+def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Service:
     """The service that the parameters describe.
 
-    `separator` divides lists (the setting SEPARATOR). Raises InvalidService with every wrong parameter, UnroutedService
+    Raises InvalidService with every wrong parameter, UnroutedService
     when they ask for no route. Unknown parameters are kept in `ignored`: other tools use the same label prefix.
     """
+    separator = defaults.separator
     for_service: dict[str, str] = {}
     by_index: dict[int, dict[str, str]] = {}
     ignored = []
@@ -56,10 +60,15 @@ def parse(parameters: Mapping[str, str], separator: str = ",") -> Service:
     if not name:
         raise InvalidService("", (Problem("serviceName", "", "is missing; give the name of the service"),))
 
+    if defaults.service_domain_algo:
+        for_service.setdefault("serviceDomainAlgo", defaults.service_domain_algo)
     problems: list[Problem] = []
     service = _validate(Service, for_service, "", separator, problems)
-    destinations = tuple(_destinations(by_index, separator, problems))
-    problems += _wrong_domains(service, destinations)
+    https_only = defaults.https_only
+    destinations = tuple(
+        _checked(service, destination, https_only, problems)
+        for destination in _destinations(by_index, separator, problems)
+    )
     if problems:
         raise InvalidService(name, tuple(problems))
     service = service.model_copy(update={"destinations": destinations, "ignored": tuple(sorted(ignored))})
@@ -88,16 +97,24 @@ def _modern(parameters: Mapping[str, str], separator: str) -> dict[str, str]:
     return modern
 
 
-def _wrong_domains(service: Service, destinations: Iterable[Destination]) -> Iterable[Problem]:
-    algorithm = service.service_domain_algo or ""
-    if "reg" in algorithm:
-        return
-    for destination in destinations:
-        for domain in destination.service_domain:
-            try:
-                checked_domain(domain)
-            except ValueError as error:
-                yield Problem("serviceDomain" + _suffix(destination), domain, str(error))
+def _checked(service: Service, destination: Destination, https_only: bool, problems: list[Problem]) -> Destination:
+    """The destination with its paths and domains, whose form depends on how they are compared."""
+    whole_paths = destination.req_mode == "http" and destination.path_type in ("path_beg", "path")
+    expression = "reg" in (service.service_domain_algo or "")
+    checks = {
+        "servicePath": checked_path if whole_paths else checked_line,
+        "servicePathExclude": checked_path if whole_paths else checked_line,
+        "serviceDomain": checked_line if expression else checked_domain,
+    }
+    checked: dict[str, object] = {"https_only": https_only or destination.https_only}
+    for name, check in checks.items():
+        field = DESTINATION_PARAMETERS[name]
+        given = getattr(destination, field)
+        try:
+            checked[field] = tuple(map(check, given))
+        except ValueError as error:
+            problems.append(Problem(name + _suffix(destination), ",".join(given), str(error)))
+    return destination.model_copy(update=checked)
 
 
 def nearest(name: str) -> str | None:
@@ -113,11 +130,12 @@ def _destinations(
     """One per index; without any index the plain parameters are the only one. A plain parameter is the default of an
     indexed one."""
     plain = by_index.get(0, {})
+    everywhere = {"httpsOnly": "true"} if plain.get("httpsOnly", "").lower() in ("1", "t", "true") else {}
     numbered = sorted(i for i, given in by_index.items() if i and any(given.get(key) for key in _FOUNDING))
     for index in numbered or [0]:
         own = {key: value for key, value in by_index.get(index, {}).items() if value}
         suffix = f".{index}" if index else ""
-        destination = _validate(Destination, plain | own, suffix, separator, problems, own=own)
+        destination = _validate(Destination, plain | own | everywhere, suffix, separator, problems, own=own)
         if destination.req_mode == "http" and destination.service_domain and not destination.service_path:
             destination = destination.model_copy(update={"service_path": ("/",)})
         yield destination.model_copy(update={"index": index})
@@ -137,13 +155,13 @@ def _validate(
     try:
         return model.model_validate(values)
     except ValidationError as error:
+        wrong_names = {str(wrong["loc"][0]) for wrong in error.errors()}
         for wrong in error.errors():
-            key = str(wrong["loc"][0]) if wrong["loc"] else ""
+            key = str(wrong["loc"][0])
             rule = wrong["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            if wrong["type"] in names:
-                key = wrong["type"]
             problems.append(Problem(key + suffix if key in own else key, str(given.get(key, "")), rule))
-        return cast(M, model.model_construct())
+        good = {key: value for key, value in values.items() if key not in wrong_names}
+        return cast(M, model.model_construct(None, **{names[key]: value for key, value in good.items()}))
 
 
 def _split(model: type[M], field: str, value: str, separator: str) -> object:
@@ -160,7 +178,9 @@ def _require_routes(service: Service) -> None:
     for destination in service.destinations:
         suffix = _suffix(destination)
 
-        def missing(name: str, rule: str, kind: type[InvalidService] = InvalidService, s: str = suffix) -> InvalidService:
+        def missing(
+            name: str, rule: str, kind: type[InvalidService] = InvalidService, s: str = suffix
+        ) -> InvalidService:
             return kind(service.service_name, (Problem(name + s, "", f"is missing; {rule}"),))
 
         if destination.req_mode == "http":

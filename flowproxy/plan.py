@@ -118,7 +118,7 @@ def _new_servers(running: Configuration, wanted: Configuration) -> Iterable[AddS
         present = running.servers.get(backend, ())
         for server in servers:
             if server not in present:
-                yield AddServer(backend, server, wanted.sections[backend].server_options)
+                yield AddServer(backend, server, wanted.sections[backend].options(server))
 
 
 def _gone_servers(running: Configuration, wanted: Configuration) -> Iterable[RemoveServer]:

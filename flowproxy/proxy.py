@@ -297,7 +297,7 @@ class Proxy:
 
     def _require_ports(self) -> None:
         """HAProxy says it too, but in more words."""
-        for port in self._settings.bind_ports:
+        for port in self._settings.traffic_ports:
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:

@@ -24,6 +24,55 @@ def word(value: object) -> str:
     return "'" + text.replace("'", "'\"'\"'") + "'"
 
 
+def words(value: object) -> str:
+    """Several arguments of a configuration line, separated by spaces."""
+    return " ".join(word(item) for item in str(value).split())
+
+
+def argument(value: object) -> str:
+    """An argument of a sample fetch or converter, as it stands inside the word of the expression (manual, 2.2)."""
+    return "'" + str(value).replace("'", "'\\''") + "'"
+
+
+def weak(value: object) -> str:
+    """A word in weak quotes: what an expression with quoted arguments is written in."""
+    text = str(value)
+    if _FORBIDDEN.search(text):
+        raise ValueError(f"{text!r} holds a control character, which HAProxy's configuration cannot")
+    return '"' + re.sub(r'(["\\$])', r"\\\1", text) + '"'
+
+
+def duration(value: object) -> str:
+    """A time; without a unit it is in seconds."""
+    text = str(value)
+    return word(f"{text}s" if text.isdigit() else text)
+
+
+def line(value: object) -> str:
+    """The rest of a line that a user wrote as HAProxy configuration. It stays one line, and `$` reads no
+    variable of ours.
+
+    HAProxy puts the environment into double quotes only (configuration manual, 2.3), so that is where `$` is escaped.
+    """
+    text = str(value)
+    if _FORBIDDEN.search(text):
+        raise ValueError(f"{text!r} holds a control character, which HAProxy's configuration cannot")
+    written, quote, escaped = [], "", False
+    for character in text:
+        if escaped:
+            escaped = False
+        elif character == "\\" and quote != "'":
+            escaped = True
+        elif character == quote:
+            quote = ""
+        elif character in "\"'" and not quote:
+            quote = character
+        elif character == "$" and quote == '"':
+            written.append("\\")
+        written.append(character)
+    return "".join(written)
+
+
 def comment(value: object) -> str:
     """A value inside a comment: on one line whatever it holds."""
     return _FORBIDDEN.sub(" ", str(value))

@@ -13,16 +13,18 @@ from pydantic import BaseModel, ConfigDict
 
 from flowproxy import quoting
 from flowproxy.model import Endpoint, Service, is_address
-from flowproxy.routing import ANY, DEFAULT, EXACT, WILDCARD, Backend, RouteTable
+from flowproxy.routing import ANY, DEFAULT, EXACT, PATTERN, STAGES, WILDCARD, Backend, RouteTable
 from flowproxy.settings import Settings
+from flowproxy.users import NOBODY, complete, users_of
 
 OURS = next(
     folder
     for folder in (Path(__file__).parent / "templates", Path(__file__).parent.parent / "templates")
     if folder.is_dir()
 )
+_NO_SECRETS: Mapping[str, str] = {}
 PAGES = (400, 403, 405, 408, 429, 500, 502, 503, 504)
-MAPS = (EXACT, WILDCARD, ANY, DEFAULT)
+MAPS = STAGES
 
 # HAProxy writes every value of a request escaped for JSON (+E) and in quotes (+Q).
 _JSON_LOG = (
@@ -30,6 +32,9 @@ _JSON_LOG = (
     '"path":%{+Q,+E}HPO,"backend":"%b","server":"%s","termination":"%tsc","bytes":%B,"queue_ms":%Tw,"connect_ms":%Tc,'
     '"response_ms":%Tr,"total_ms":%Ta,"retries":"%rc"}'
 )
+
+
+FILTERS = ("word", "words", "line", "weak", "argument", "duration", "comment")
 
 
 class Server(NamedTuple):
@@ -49,6 +54,13 @@ class Section(NamedTuple):
 
     text: str
     server_options: str
+    sticky: bool = False
+
+    def options(self, server: Server) -> str:
+        """With the cookie of a sticky server, which tells nothing of the cluster and stays as long as the task does."""
+        if not self.sticky:
+            return self.server_options
+        return f"{self.server_options} cookie {hashlib.sha256(server.name.encode()).hexdigest()[:16]}"
 
 
 class Configuration(BaseModel):
@@ -79,7 +91,7 @@ class Configuration(BaseModel):
         ]
         for name, section in self.sections.items():
             parts.append(section.text)
-            parts += [server_line(server, section.server_options) for server in self.servers.get(name, ())]
+            parts += [server_line(server, section) for server in self.servers.get(name, ())]
             parts.append("")
         return "\n".join(parts) + "\n"
 
@@ -100,17 +112,23 @@ def map_text(entries: Mapping[str, str]) -> str:
     return "".join(f"{key} {value}\n" for key, value in entries.items())
 
 
-def server_line(server: Server, options: str) -> str:
-    return f"    server {server.name} {server.socket_address} {options}"
+def server_line(server: Server, section: Section) -> str:
+    return f"    server {server.name} {server.socket_address} {section.options(server)}"
 
 
 class Renderer:
     """Holds the templates and the settings; a folder of the user's comes before ours, file by file."""
 
-    def __init__(self, settings: Settings, *, run_user: str | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, run_user: str | None = None, secrets: Mapping[str, str] = _NO_SECRETS
+    ) -> None:
         folders = [folder for folder in (settings.templates, OURS) if folder is not None]
         self._settings = settings
         self._run_user = run_user
+        self._secrets = secrets
+        self._default_users = complete(settings.users, encrypted=settings.users_pass_encrypted)
+        if settings.users and not self._default_users:
+            self._default_users = NOBODY
         self._pages = {f"{code}.http": _page(settings, folders, code) for code in PAGES}
         self._sections: dict[str, tuple[Service, Section]] = {}
         environment = jinja2.Environment(  # noqa: S701 - HAProxy's language is no markup; values pass the word filter
@@ -119,8 +137,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        environment.filters["word"] = quoting.word
-        environment.filters["comment"] = quoting.comment
+        environment.filters |= {name: getattr(quoting, name) for name in FILTERS}
         self._head = environment.get_template("haproxy.cfg.j2")
         self._backend = environment.get_template("backend.cfg.j2")
 
@@ -132,8 +149,13 @@ class Renderer:
         head = self._head.render(
             settings=self._settings,
             table=table,
-            stages=[(EXACT, table.rules[EXACT]), *wildcards, (ANY, table.rules[ANY]), (DEFAULT, ())],
+            stages=[
+                (EXACT, table.rules[EXACT]),
+                *wildcards,
+                *((stage, table.rules[stage]) for stage in (PATTERN, ANY, DEFAULT)),
+            ],
             run_user=self._run_user,
+            default_users=self._default_users,
             error_pages=PAGES,
             json_log_format=_JSON_LOG,
             haproxy_socket=self._settings.state_dir.resolve() / "haproxy.sock",
@@ -150,8 +172,19 @@ class Renderer:
         known = self._sections.get(backend.name)
         if known and known[0] is backend.service:
             return known[1]
-        text = self._backend.render(backend=backend, settings=self._settings).rstrip("\n")
-        return Section(text, "check inter 2s fall 2 rise 1")
+        service, destination = backend.service, backend.destination
+        text = self._backend.render(
+            backend=backend,
+            service=service,
+            destination=destination,
+            settings=self._settings,
+            users=users_of(service, self._secrets, self._default_users),
+            default_users=self._default_users,
+        )
+        options = ["check inter 2s fall 2 rise 1"]
+        if destination.ssl_verify_none:
+            options.append("ssl verify none")
+        return Section(text.rstrip("\n"), " ".join(options), sticky=service.session_type == "sticky-server")
 
     @staticmethod
     def _of_depth(table: RouteTable, depth: int) -> tuple[object, ...]:
@@ -161,9 +194,8 @@ class Renderer:
 def _servers(backend: Backend, endpoints: Mapping[str, tuple[Endpoint, ...]]) -> tuple[Server, ...]:
     destination = backend.destination
     host = destination.outbound_hostname or backend.service.service_name
-    port = destination.port or 80
     reached = (Endpoint.of_address(host),) if is_address(host) else endpoints.get(host, ())
-    return tuple(Server(endpoint.name, endpoint.address, port) for endpoint in sorted(reached))
+    return tuple(Server(endpoint.name, endpoint.address, backend.port) for endpoint in sorted(reached))
 
 
 def _page(settings: Settings, folders: list[Path], code: int) -> bytes:

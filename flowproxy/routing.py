@@ -13,12 +13,13 @@ in order, and when none holds the next map is asked.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from flowproxy.model import Destination, Service
 
-EXACT, WILDCARD, ANY, DEFAULT = "exact", "wildcard", "any", "default"
+EXACT, WILDCARD, PATTERN, ANY, DEFAULT = STAGES = ("exact", "wildcard", "pattern", "any", "default")
 CONDITIONAL = "?"
 
 
@@ -32,30 +33,67 @@ class Request(NamedTuple):
 
 
 class Condition(NamedTuple):
-    """What a map cannot tell. `kind` is one of header, agent, port, outside; templates/rules.cfg.j2 writes them."""
+    """What a map cannot tell; templates/rules.cfg.j2 writes it.
+
+    `kind` is one of header, agent, port, path, outside (a path that must not match), host. `how` is the header's name,
+    or HAProxy's matching method with its flags, such as `beg` or `reg -i`.
+    """
 
     kind: str
-    name: str
+    how: str
     values: tuple[str, ...]
 
     def holds(self, request: Request) -> bool:
-        if self.kind == "header":
-            return request.headers.get(self.name) == self.values[0]
-        if self.kind == "agent":
-            agent = request.headers.get("user-agent", "").lower()
-            return any(value.lower() in agent for value in self.values)
-        if self.kind == "port":
-            return str(request.port) in self.values
-        return not request.path.startswith(self.values)
+        match self.kind:
+            case "header":
+                return request.headers.get(self.how) == self.values[0]
+            case "agent":
+                return compares("sub -i", request.headers.get("user-agent", ""), self.values)
+            case "port":
+                return str(request.port) in self.values
+            case "host":
+                return compares(self.how, request.host, self.values)
+            case "outside":
+                return not compares(self.how, request.path, self.values)
+            case _:
+                return compares(self.how, request.path, self.values)
 
     def __str__(self) -> str:
-        if self.kind == "header":
-            return f"header {self.name}: {self.values[0]}"
-        if self.kind == "agent":
-            return "user agent with " + " or ".join(self.values)
-        if self.kind == "port":
-            return f"port {self.values[0]}"
-        return "path outside " + ", ".join(self.values)
+        values = " or ".join(self.values)
+        named = {
+            "header": f"header {self.how}: {values}",
+            "agent": f"user agent with {values}",
+            "port": f"port {values}",
+        }
+        return named.get(self.kind) or f"{'path not' if self.kind == 'outside' else self.kind} {self.how} {values}"
+
+
+_DELIMITERS = {"dir": "/?", "dom": "/?.:"}
+
+
+def compares(how: str, text: str, values: Iterable[str]) -> bool:
+    """HAProxy's matching methods str, beg, end, sub, reg, dir, dom, each with -i or without (configuration manual,
+    7.1.3)."""
+    method, _, flag = how.partition(" ")
+    if method == "reg":
+        return any(re.search(value, text, re.IGNORECASE if flag else 0) for value in values)
+    if flag:
+        text, values = text.lower(), [value.lower() for value in values]
+    match method:
+        case "str":
+            return text in values
+        case "beg":
+            return text.startswith(tuple(values))
+        case "end":
+            return text.endswith(tuple(values))
+        case "sub":
+            return any(value in text for value in values)
+    edge = f"[{re.escape(_DELIMITERS[method])}]"
+    stripped = (re.escape(value.strip(_DELIMITERS[method])) for value in values)
+    return any(re.search(f"(?:^|{edge}){value}(?:{edge}|$)", text) for value in stripped)
+
+
+Seniority: TypeAlias = tuple[bool, str, float, str, int]
 
 
 class Candidate(NamedTuple):
@@ -74,17 +112,23 @@ class Route(NamedTuple):
     backend: str
     service: str
     is_default: bool
-    seniority: tuple[bool, str, float, str, int]
+    seniority: Seniority
+
+    @property
+    def stage(self) -> str:
+        """The map that leads to it."""
+        if self.is_default:
+            return DEFAULT
+        if self.host:
+            return WILDCARD if self.host.startswith("*.") else EXACT
+        return PATTERN if any(condition.kind == "host" for condition in self.conditions) else ANY
 
     @property
     def rank(self) -> tuple[object, ...]:
-        """Sorts the most specific first (docs/architecture.md, "Which route wins")."""
-        wildcard = self.host.startswith("*.")
+        """Sorts the most specific first (docs/guide/routes.md, "Which route wins")."""
         return (
-            self.is_default,
-            not self.host,
-            wildcard,
-            -len(self.host) if wildcard else 0,
+            STAGES.index(self.stage),
+            -len(self.host) if self.stage == WILDCARD else 0,
             -len(self.path),
             -len(self.conditions),
             self.seniority,
@@ -103,11 +147,13 @@ class Route(NamedTuple):
 
 
 class Backend(NamedTuple):
-    """The HAProxy backend of one destination."""
+    """The HAProxy backend of one destination, for its port or for its httpsPort."""
 
     name: str
     service: Service
     destination: Destination
+    port: int
+    is_https_port: bool = False
 
 
 class Rule(NamedTuple):
@@ -153,12 +199,12 @@ def compile_routes(candidates: Iterable[Candidate]) -> RouteTable:
         claim = (route.is_default, route.host, route.path, frozenset(route.conditions))
         winner = claimed.setdefault(claim, route)
         if winner is route:
-            by_key.setdefault((_stage(route), _key(route)), []).append(route)
+            by_key.setdefault((route.stage, _key(route)), []).append(route)
         else:
             conflicts[Conflict(str(route), winner.service, route.service)] = None
 
-    maps: dict[str, dict[str, str]] = {EXACT: {}, WILDCARD: {}, ANY: {}, DEFAULT: {}}
-    rules: dict[str, list[Rule]] = {EXACT: [], WILDCARD: [], ANY: [], DEFAULT: []}
+    maps: dict[str, dict[str, str]] = {stage: {} for stage in STAGES}
+    rules: dict[str, list[Rule]] = {stage: [] for stage in STAGES}
     for (stage, key), here in by_key.items():
         if not here[0].conditions:
             maps[stage][key] = here[0].backend
@@ -166,7 +212,7 @@ def compile_routes(candidates: Iterable[Candidate]) -> RouteTable:
         value = maps[stage][key] = CONDITIONAL + key
         chain = _until_unconditional([*here, *_shorter(by_key, stage, here[0])])
         rules[stage] += [Rule(value, route.conditions, route.backend) for route in chain]
-    depths = {route.host.count(".") for route in routes if _stage(route) == WILDCARD}
+    depths = {route.host.count(".") for route in routes if route.stage == WILDCARD}
     return RouteTable(
         routes=tuple(routes),
         backends=backends,
@@ -190,55 +236,96 @@ def _seniority(candidate: Candidate) -> tuple[bool, str, float, str]:
 
 
 def _expand(candidates: Sequence[Candidate]) -> tuple[tuple[Backend, ...], list[Route]]:
-    """Every destination's backend, and its routes: each of its hosts with each of its paths."""
+    """Every destination's backends, and their routes: each of its hosts with each of its paths."""
     backends: dict[str, Backend] = {}
-    routes = []
+    routes: list[Route] = []
     for candidate in candidates:
         service = candidate.service
         for destination in service.destinations:
-            name = f"{service.acl_name or service.service_name}-be{destination.port}_{destination.index}"
-            if name in backends:  # two services share an aclName; no name of a service holds a colon
-                name = f"{service.service_name}:be{destination.port}_{destination.index}"
-            backends[name] = Backend(name, service, destination)
-            wanted = [
-                (host, path, _conditions(destination), False)
-                for host in destination.service_domain or ("",)
-                for path in destination.service_path
-            ]
-            if service.is_default_backend and destination is service.destinations[0]:
-                wanted.append(("", "", (), True))
-            routes += [
-                Route(
-                    host,
-                    path,
-                    conditions,
-                    name,
-                    service.service_name,
-                    is_default,
-                    (*_seniority(candidate), destination.index),
-                )
-                for host, path, conditions, is_default in wanted
-            ]
-    return tuple(sorted(backends.values())), routes
+            if destination.req_mode != "http":
+                continue
+            seniority = (*_seniority(candidate), destination.index)
+            for backend, source_port in _backends(service, destination, backends):
+                backends[backend.name] = backend
+
+                always = _conditions(destination, source_port)
+                wanted = [
+                    (host, path, (*always, *for_host, *for_path), False)
+                    for host, *for_host in _hosts(service, destination)
+                    for path, *for_path in _paths(destination)
+                ]
+                if not backend.is_https_port:
+                    wanted += [(host, "/", (), False) for host in destination.redirect_from_domain]
+                    if service.is_default_backend and destination is service.destinations[0]:
+                        wanted.append(("", "", (), True))
+                routes += [
+                    Route(host, path, tuple(sorted(conditions)), backend.name, service.service_name, default, seniority)
+                    for host, path, conditions, default in wanted
+                ]
+    return tuple(sorted(backends.values(), key=lambda backend: backend.name)), routes
 
 
-def _conditions(destination: Destination) -> tuple[Condition, ...]:
-    conditions = [Condition("header", header.name, (header.value,)) for header in sorted(destination.service_header)]
+def _backends(
+    service: Service, destination: Destination, taken: Mapping[str, Backend]
+) -> Iterable[tuple[Backend, int | None]]:
+    """With the port that the requests must have come in on. A destination with an httpsPort has two."""
+    stem, number = service.acl_name or service.service_name, destination.index
+    if destination.port:
+        name = f"{stem}-be{destination.port}_{number}"
+        if name in taken:  # two services share an aclName; no name of a service holds a colon
+            name = f"{service.service_name}:be{destination.port}_{number}"
+        yield (
+            Backend(name, service, destination, destination.port),
+            destination.src_port or (80 if destination.https_port else None),
+        )
+    if destination.https_port:
+        name = f"https-{stem}-be{destination.https_port}_{number}"
+        if name in taken:
+            name = f"https-{service.service_name}:be{destination.https_port}_{number}"
+        yield Backend(name, service, destination, destination.https_port, True), destination.src_https_port or 443
+
+
+def _hosts(service: Service, destination: Destination) -> Iterable[tuple[Any, ...]]:
+    """Hosts that a map can find, each alone; those that are compared in another way, together as a condition."""
+    domains = destination.service_domain
+    if not domains:
+        yield ("",)
+    algorithm = re.match(r"(?:req\.)?hdr(?:_(?P<how>[a-z]+))?\(host\)", service.service_domain_algo or "")
+    how = algorithm["how"] if algorithm else None
+    compared = [domain for domain in domains if how and not domain.startswith("*")]
+    if compared:
+        yield "", Condition("host", f"{how} -i", tuple(sorted(compared)))
+    endings = [domain.removeprefix("*") for domain in domains if domain.startswith("*") and domain[1] != "."]
+    if endings:
+        yield "", Condition("host", "end -i", tuple(sorted(endings)))
+    yield from ((domain,) for domain in domains if domain.startswith("*.") or not (how or domain.startswith("*")))
+
+
+def _paths(destination: Destination) -> Iterable[tuple[Any, ...]]:
+    how = _how(destination)
+    if how == "beg":
+        yield from ((path,) for path in destination.service_path)
+    elif how == "str":
+        yield from ((path, Condition("path", how, (path,))) for path in destination.service_path)
+    elif destination.service_path:
+        yield "/", Condition("path", how, tuple(sorted(destination.service_path)))
+
+
+def _how(destination: Destination) -> str:
+    """HAProxy's matching method, with its flag, of a pathType."""
+    keyword, _, flag = destination.path_type.partition(" ")
+    return " ".join(filter(None, [keyword.partition("_")[2] or "str", flag.strip()]))
+
+
+def _conditions(destination: Destination, source_port: int | None) -> tuple[Condition, ...]:
+    conditions = [Condition("header", header.name, (header.value,)) for header in destination.service_header]
     if destination.user_agent:
         conditions.append(Condition("agent", "", tuple(sorted(destination.user_agent))))
-    if destination.src_port:
-        conditions.append(Condition("port", "", (str(destination.src_port),)))
+    if source_port:
+        conditions.append(Condition("port", "", (str(source_port),)))
     if destination.service_path_exclude:
-        conditions.append(Condition("outside", "", tuple(sorted(destination.service_path_exclude))))
+        conditions.append(Condition("outside", _how(destination), tuple(sorted(destination.service_path_exclude))))
     return tuple(conditions)
-
-
-def _stage(route: Route) -> str:
-    if route.is_default:
-        return DEFAULT
-    if not route.host:
-        return ANY
-    return WILDCARD if route.host.startswith("*.") else EXACT
 
 
 def _key(route: Route) -> str:

@@ -10,14 +10,13 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, AliasGenerator, BeforeValidator, Field, ValidationError
+from pydantic import AliasChoices, AliasGenerator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from flowproxy.errors import InvalidSettings
-from flowproxy.model import Flag, Port
+from flowproxy.model import Defaults, Flag, Port, Service
 from flowproxy.quoting import word
 
-_SECRETS = Path("/run/secrets")
 Seconds = Annotated[int, Field(ge=1, le=30 * 86400)]
 
 
@@ -53,6 +52,20 @@ class Settings(BaseSettings):
     service_name: str = Field("proxy", description="Name of the proxy's own Swarm service.")
     separator: str = Field(",", description="What separates the items of a list in a parameter.")
 
+    bind_ports: Items = Field((), description="More ports for traffic, written like DEFAULT_PORTS.")
+    service_domain_algo: str | None = Field(
+        None, description="How domains are compared where a service does not say; whole, without it."
+    )
+    https_only: Flag = Field(False, description="Whether plain HTTP is redirected to HTTPS for every service.")
+    filter_proxy_instance_name: Flag = Field(
+        False, description="Whether only services with our PROXY_INSTANCE_NAME are taken."
+    )
+    proxy_instance_name: str = Field("docker-flow", description="The name of this proxy among several.")
+    users: str = Field(
+        "", description="`name:password` items, separated by commas, who may use services without users."
+    )
+    users_pass_encrypted: Flag = Field(False, description="Whether the passwords of USERS are crypt hashes.")
+
     # How HAProxy treats requests
     connection_mode: Literal["http-keep-alive", "http-server-close", "httpclose", "http-pretend-keepalive"] = Field(
         "http-keep-alive",
@@ -66,6 +79,23 @@ class Settings(BaseSettings):
     timeout_http_request: Seconds = Field(5, description="Seconds for a client to send its request's head.")
     timeout_http_keep_alive: Seconds = Field(15, description="Seconds to wait for a client's next request.")
     debug: Flag = Field(False, description="Whether every request is logged, not only those that failed.")
+    debug_errors_only: Flag = Field(False, description="With DEBUG: whether only failed requests are logged after all.")
+    debug_http_format: str | None = Field(None, description="With DEBUG: HAProxy's log-format of requests.")
+    debug_tcp_format: str | None = Field(None, description="With DEBUG: HAProxy's log-format of tcp connections.")
+    extra_global: Items = Field((), description="Lines for HAProxy's global section, separated by commas.")
+    extra_frontend: Items = Field((), description="Lines for HAProxy's frontend of http, separated by commas.")
+    capture_request_header: Items = Field(
+        (), description="Request headers to log, as `Name:length`, separated by commas."
+    )
+    compression_algo: str | None = Field(None, description="Compression of all responses, such as gzip.")
+    compression_type: str | None = Field(None, description="The media types that are compressed.")
+    stats_user: str | None = Field(None, description="User of HAProxy's statistics page; `none` for no authentication.")
+    stats_pass: SecretStr | None = Field(None, description="Password of the statistics page; `none` for none.")
+    stats_uri: str = Field("/admin?stats", description="Address of the statistics page.")
+    stats_port: Port | None = Field(None, description="Port of the statistics page; that of the traffic without it.")
+    stats_user_env: str = Field("STATS_USER", description="The variable that holds the user of the statistics page.")
+    stats_pass_env: str = Field("STATS_PASS", description="The variable that holds its password.")
+    stats_uri_env: str = Field("STATS_URI", description="The variable that holds its address.")
     reconfigure_attempts: int = Field(
         20, ge=1, description="Seconds that a reconfigure call waits for the service's name to resolve."
     )
@@ -130,21 +160,37 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, file_secret_settings, env_settings
 
+    def takes(self, service: Service) -> bool:
+        """Whether the service is for this proxy, among several that share a Swarm."""
+        ours = (service.proxy_instance_name or "").lower() == self.proxy_instance_name.lower()
+        return ours or not self.filter_proxy_instance_name
+
+    @property
+    def defaults(self) -> Defaults:
+        """What they say for every service."""
+        return Defaults(self.separator, self.https_only, self.service_domain_algo)
+
     @property
     def binds(self) -> tuple[str, ...]:
         """The arguments of the bind lines. Without a certificate, `:ssl` is a plain port, as users know it."""
-        ports = (item.replace(":ssl", "").split() for item in self.default_ports)
+        ports = (item.replace(":ssl", "").split() for item in (*self.default_ports, *self.bind_ports))
         return tuple(" ".join([f"*:{port}", *map(word, options)]) for port, *options in ports)
 
     @property
-    def bind_ports(self) -> tuple[int, ...]:
+    def traffic_ports(self) -> tuple[int, ...]:
         return tuple(int(bind.split()[0].rpartition(":")[2]) for bind in self.binds)
 
 
-def read_settings(secrets: Path = _SECRETS, **given: Any) -> Settings:
+def secrets_folder() -> Path:
+    return Path(environment().get("FLOWPROXY_SECRETS") or "/run/secrets")
+
+
+def read_settings(secrets: Path | None = None, **given: Any) -> Settings:
     """The settings of this process. Raises InvalidSettings with a line for each mistake."""
+    folder = secrets or secrets_folder()
     try:
-        settings = Settings(_secrets_dir=secrets if secrets.is_dir() else None, **given)
+        settings = Settings(_secrets_dir=folder if folder.is_dir() else None, **given)
+        settings = settings.model_copy(update=_renamed(settings))
     except ValidationError as error:
         lines = []
         for wrong in error.errors():
@@ -152,11 +198,36 @@ def read_settings(secrets: Path = _SECRETS, **given: Any) -> Settings:
             rule = wrong["msg"].removeprefix("Value error, ").removeprefix("Input ")
             lines.append(f"{_public_name(name)}: {str(wrong['input'])[:80]!r}: {rule}")
         raise InvalidSettings("\n".join(lines)) from None
-    for item in settings.default_ports:
+    for item in (*settings.default_ports, *settings.bind_ports):
         port = item.replace(":ssl", "").split()[0]
         if not (port.isdigit() and 0 < int(port) < 65536):
             raise InvalidSettings(f"DEFAULT_PORTS: {item!r}: must begin with a port from 1 to 65535")
+    for item in settings.capture_request_header:
+        name, _, length = item.partition(":")
+        if not name or not length.isdigit():
+            raise InvalidSettings(f"CAPTURE_REQUEST_HEADER: {item!r}: must be of the form Name:length")
     return settings
+
+
+def _renamed(settings: Settings) -> dict[str, Any]:
+    """What stands under names that the operator chose: STATS_USER_ENV and its like."""
+    folder, given = secrets_folder(), environment()
+    found: dict[str, Any] = {}
+    for field in ("stats_user", "stats_pass", "stats_uri"):
+        name = getattr(settings, f"{field}_env")
+        if name == field.upper():
+            continue
+        secret = folder / f"dfp_{name.lower()}"
+        value = secret.read_text().strip() if secret.is_file() else given.get(name)
+        if value:
+            found[field] = SecretStr(value) if field == "stats_pass" else value
+    return found
+
+
+def read_user_secrets() -> dict[str, str]:
+    """The contents of the secrets `dfp_users_<name>`, by that name."""
+    secrets, prefix = secrets_folder(), "dfp_users_"
+    return {path.name.removeprefix(prefix): path.read_text() for path in secrets.glob(f"{prefix}*") if path.is_file()}
 
 
 def environment() -> dict[str, str]:

@@ -12,7 +12,7 @@ import structlog
 
 from flowproxy.errors import InvalidService
 from flowproxy.files import write_durably
-from flowproxy.model import Endpoint
+from flowproxy.model import Defaults, Endpoint
 from flowproxy.parameters import parse
 from flowproxy.registry import Entry, Origin, Snapshot
 
@@ -26,9 +26,9 @@ _KINDS = ("tasks", "addresses")
 class Store:
     """The folder `services` and the file `endpoints.json` of the state folder."""
 
-    def __init__(self, folder: Path, separator: str) -> None:
+    def __init__(self, folder: Path, defaults: Defaults) -> None:
         self._folder = folder / "services"
-        self._separator = separator
+        self._defaults = defaults
         self._endpoints_file = folder / "endpoints.json"
         self._saved: dict[str, Entry] = {}
         self._saved_endpoints: object = None
@@ -52,7 +52,7 @@ class Store:
                 saved = json.loads(path.read_text())
                 parameters = {str(key): str(value) for key, value in saved["parameters"].items()}
                 entry = Entry(
-                    parse(parameters, self._separator),
+                    parse(parameters, self._defaults),
                     Origin(saved["origin"]),
                     float(saved["created"]),
                     parameters,

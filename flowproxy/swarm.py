@@ -259,11 +259,14 @@ class Swarm:
                 continue
             parameters = parameters_of(service, self._settings.label_prefix)
             try:
-                asked = parse(parameters, self._settings.separator)
+                asked = parse(parameters, self._settings.defaults)
             except InvalidService as error:
                 if self._registry.snapshot().invalid.get(name) != str(error):
                     _log.warning("service refused", service=name, reason=str(error))
                 self._registry.refuse(name, str(error))
+                continue
+            if not self._settings.takes(asked):
+                self._forget(name)
                 continue
             for unknown in asked.ignored:
                 if meant := nearest(unknown):

@@ -37,7 +37,13 @@ class Controller:
         self.environment: dict[str, str] = {}
         self.log = folder.parent / "log"
 
-    def start(self, *arguments: str, wait: bool = True, **environment: str) -> Controller:
+    def start(self, *arguments: str, **environment: str) -> Controller:
+        self.launch(*arguments, **environment)
+        eventually(lambda: self.api("/v1/status").json["ready"])
+        return self
+
+    def launch(self, *arguments: str, **environment: str) -> None:
+        """Without waiting for it to be ready."""
         self.environment = {
             "DEFAULT_PORTS": str(self.traffic),
             "PORT": str(self.port),
@@ -53,9 +59,6 @@ class Controller:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        if wait:
-            eventually(lambda: self.api("/v1/status").json["ready"])
-        return self
 
     def api(self, path: str, method: str = "GET", **query: str) -> Answer:
         return fetch(self.port, f"{path}?{urlencode(query)}" if query else path, method=method)

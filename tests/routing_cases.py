@@ -24,8 +24,10 @@ HOSTS = ["a.org", "b.a.org", "c.b.a.org", "*.a.org", "*.b.a.org", "*.org"]
 PATHS = ["/", "/a", "/ab", "/a/b", "/a/b/c", "/b"]
 CANDIDATES = st.lists(
     st.builds(
-        lambda domain, path, header, agent, exclude, default, created, acl: {
+        lambda domain, algorithm, path_type, path, header, agent, exclude, default, created, acl: {
             "serviceDomain": domain,
+            "serviceDomainAlgo": algorithm,
+            "pathType": path_type,
             "servicePath": path,
             "serviceHeader": header,
             "userAgent": agent,
@@ -34,7 +36,9 @@ CANDIDATES = st.lists(
             "aclName": acl,
             "created": created,
         },
-        st.sampled_from(["", *HOSTS, "a.org,*.org"]),
+        st.sampled_from(["", *HOSTS, "a.org,*.org", "*a.org"]),
+        st.sampled_from(["", "", "", "hdr_beg(host)", "hdr_dom(host)", "hdr(host)"]),
+        st.sampled_from(["", "", "", "path", "path_end", "path_sub -i", "path_dir", "path_reg"]),
         st.sampled_from([*PATHS, "/a,/b"]),
         st.sampled_from(["", "", "", "X-A:1", "X-A:2", "X-A:1,X-B:1"]),
         st.sampled_from(["", "", "", "amiga"]),

@@ -50,6 +50,7 @@ def test_every_link_between_documents_leads_somewhere() -> None:
 
 
 def test_every_template_is_used() -> None:
-    texts = "".join(path.read_text() for path in [*ROOT.glob("templates/*.j2"), ROOT / "flowproxy" / "render.py"])
+    templates = sorted(ROOT.glob("templates/**/*.j2"))
+    texts = "".join(path.read_text() for path in [*templates, ROOT / "flowproxy" / "render.py"])
 
     assert [path.name for path in ROOT.glob("templates/*.j2") if f'"{path.name}"' not in texts] == []

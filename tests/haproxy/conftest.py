@@ -49,6 +49,7 @@ def origin() -> Iterator[Callable[[str], Origin]]:
                     release.wait(30)
                 body = f"{name} {self.path}\n{self.headers}".encode()
                 self.send_response(200)
+                self.send_header("Content-Type", "text/plain")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)

@@ -215,7 +215,7 @@ def test_a_folder_with_garbage_is_no_reason_not_to_start(controller: Controller)
 
 
 def _failed_start(controller: Controller, **environment: str) -> tuple[int, str]:
-    controller.start(wait=False, **environment)
+    controller.launch(**environment)
     assert controller.process
     return controller.process.wait(30), controller.log.read_text()
 

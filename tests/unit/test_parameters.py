@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowproxy.errors import InvalidService, Problem, UnroutedService
-from flowproxy.model import HeaderMatch, Service
-from flowproxy.parameters import DESTINATION_PARAMETERS, SERVICE_PARAMETERS, nearest, parse
+from flowproxy.model import Defaults, HeaderMatch, Service
+from flowproxy.parameters import DESTINATION_PARAMETERS, SERVICE_PARAMETERS, deprecated, nearest, parse
 
 WEB = {"serviceName": "web", "servicePath": "/", "port": "80"}
 
@@ -61,7 +61,9 @@ def test_a_header_value_may_hold_a_colon() -> None:
 
 
 def test_the_separator_is_a_setting() -> None:
-    (destination,) = parse({"serviceName": "web", "servicePath": "/a@/b,c", "port": "80"}, separator="@").destinations
+    (destination,) = parse(
+        {"serviceName": "web", "servicePath": "/a@/b,c", "port": "80"}, Defaults(separator="@")
+    ).destinations
 
     assert destination.service_path == ("/a", "/b,c")
 
@@ -98,7 +100,16 @@ def test_an_unknown_parameter_is_ignored_and_remembered() -> None:
         (WEB | {"serviceHeader": "X-A"}, "is not of the form Name:value"),
         (WEB | {"isDefaultBackend": "maybe"}, "isDefaultBackend: 'maybe': must be true or false"),
         (WEB | {"outboundHostname": "a b"}, "is neither a host name nor an IP address"),
-        (WEB | {"reqMode": "tcp"}, "reqMode: 'tcp': is not supported"),
+        (WEB | {"reqMode": "udp"}, "reqMode: 'udp': should be 'http', 'tcp' or 'sni'"),
+        (WEB | {"reqMode": "tcp"}, "srcPort: is missing; give the port to listen on for tcp"),
+        (WEB | {"pathType": "path_beg deny"}, "is not one of path, path_beg"),
+        (WEB | {"serviceDomainAlgo": "src"}, "is not one of hdr(host)"),
+        (WEB | {"allowedMethods": "GET,P T"}, "is not an HTTP method"),
+        (WEB | {"httpsRedirectCode": "200"}, "must be one of 301, 302"),
+        (WEB | {"timeoutServer": "soon"}, "is not a time"),
+        (WEB | {"reqPathSearchReplace": "/a"}, "is not of the form search,replace"),
+        (WEB | {"redirectFromDomain": "old.org"}, "redirectFromDomain needs a domain to redirect to"),
+        (WEB | {"addReqHeader": "X-A b\nhttp-request deny"}, "must be on one line"),
         (WEB | {"replicas": "abc"}, "replicas: 'abc'"),
     ],
 )
@@ -117,7 +128,7 @@ def test_every_mistake_is_reported_at_once() -> None:
 
 
 def test_neither_path_nor_domain_is_an_error_of_its_own() -> None:
-    with pytest.raises(UnroutedService, match="give at least one of them"):
+    with pytest.raises(UnroutedService, match="servicePath: is missing; give it or serviceDomain"):
         parse({"serviceName": "web", "port": "80"})
 
 
@@ -138,4 +149,26 @@ def test_whatever_is_given_the_answer_is_a_service_or_a_clear_error(parameters: 
         assert problems
         assert not any("\n" in str(problem) for problem in problems)
     else:
-        assert all(destination.port for destination in service.destinations)
+        assert all(destination.port or destination.https_port for destination in service.destinations)
+
+
+def test_old_names_mean_what_they_meant() -> None:
+    old = {"addHeader": "X-A 1", "setHeader": "X-B 2", "serviceDomainMatchAll": "true", "reqPathSearch": "/a"}
+    service = parse(WEB | old | {"serviceDomain": "a.org"})
+
+    assert (service.add_req_header, service.set_req_header) == (("X-A 1",), ("X-B 2",))
+    assert service.service_domain_algo == "hdr_dom(host)"
+    assert service.destinations[0].req_path_search_replace == (("/a", ""),)
+    assert set(deprecated(old)) == set(old)
+
+
+def test_a_regular_expression_is_not_held_to_the_form_of_a_path() -> None:
+    (destination,) = parse(WEB | {"servicePath": "^/r[0-9]+", "pathType": "path_reg"}).destinations
+
+    assert destination.service_path == ("^/r[0-9]+",)
+
+
+def test_tcp_needs_no_path() -> None:
+    (destination,) = parse({"serviceName": "db", "reqMode": "TCP", "port": "5432", "srcPort": "5432"}).destinations
+
+    assert (destination.req_mode, destination.src_port) == ("tcp", 5432)

@@ -33,6 +33,7 @@ def look_up(table: RouteTable, request: Request) -> str | None:
     for depth in table.wildcard_depths:
         if len(labels) > depth:
             stages.append(("wildcard", longest("wildcard", "." + ".".join(labels[-depth:]) + request.path)))
+    stages.append(("pattern", longest("pattern", request.path)))
     stages += [("any", longest("any", request.path)), ("default", table.maps["default"].get("default"))]
     for name, value in stages:
         if value is None:
@@ -177,3 +178,48 @@ def test_the_compiled_table_says_what_the_meaning_says(
     for request in requests:
         chosen = match(table.routes, request)
         assert look_up(table, request) == (chosen.backend if chosen else None)
+
+
+def test_other_ways_to_compare_paths() -> None:
+    services = [
+        candidate("exact", servicePath="/one", pathType="path"),
+        candidate("expression", servicePath="^/r[0-9]+", pathType="path_reg"),
+        candidate("ending", servicePath=".PNG", pathType="path_end -i"),
+        candidate("rest", servicePath="/"),
+    ]
+
+    assert route(services, "x.org/one") == "exact"
+    assert route(services, "x.org/one/more") == "rest"
+    assert route(services, "x.org/r12") == "expression"
+    assert route(services, "x.org/path_reg") == "rest"
+    assert route(services, "x.org/a.png") == "ending"
+
+
+def test_other_ways_to_compare_domains() -> None:
+    services = [
+        candidate("beginning", serviceDomain="any.com", serviceDomainAlgo="hdr_beg(host)"),
+        candidate("part", serviceDomain="al.com", serviceDomainMatchAll="true"),
+        candidate("ending", serviceDomain="*domain-1"),
+        candidate("path", servicePath="/longer"),
+    ]
+
+    assert route(services, "any.com.evil.org/") == "beginning"
+    assert route(services, "www.any.com/") is None
+    assert route(services, "www.al.com/longer") == "part"
+    assert route(services, "wwwal.com/") is None
+    assert route(services, "my-domain-1/") == "ending"
+    assert route(services, "other.org/longer/x") == "path"
+
+
+def test_an_https_port_is_a_backend_of_its_own_for_requests_that_came_in_on_443() -> None:
+    services = [candidate("web", servicePath="/", port="80", httpsPort="8443")]
+    table = compile_routes(services)
+
+    assert [backend.name for backend in table.backends] == ["https-web-be8443_0", "web-be80_0"]
+    for port, backend in ((80, "web-be80_0"), (443, "https-web-be8443_0")):
+        assert look_up(table, Request("x.org", "/", port)) == backend
+    assert look_up(table, Request("x.org", "/", 8080)) is None
+
+
+def test_a_domain_to_redirect_from_leads_to_the_backend_that_redirects() -> None:
+    assert route([candidate("web", serviceDomain="new.org", redirectFromDomain="old.org")], "old.org/any") == "web"

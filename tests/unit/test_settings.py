@@ -27,7 +27,7 @@ def test_a_variable_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     settings = read_settings(tmp_path)
 
     assert settings.binds == ("*:80", "*:1234 accept-proxy")
-    assert settings.bind_ports == (80, 1234)
+    assert settings.traffic_ports == (80, 1234)
     assert settings.swarm == "off"
 
 
