@@ -6,6 +6,7 @@ ADMIN := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get)
 export DEFAULT_PORTS ?= 8000
 export PORT ?= 8080
 export FLOWPROXY_STATE_DIR ?= .flowproxy
+export FLOWPROXY_CERTS ?= .flowproxy/certificates
 
 .PHONY: help install run test lint docs lock haproxy test-tools clean
 
@@ -41,7 +42,7 @@ test-tools:
 	fi
 
 test: install test-tools lint
-	env -u DEFAULT_PORTS -u PORT -u FLOWPROXY_STATE_DIR .venv/bin/pytest
+	env -u DEFAULT_PORTS -u PORT -u FLOWPROXY_STATE_DIR -u FLOWPROXY_CERTS .venv/bin/pytest
 
 lint: install
 	.venv/bin/ruff format --check

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flowproxy.model import Destination, Service
@@ -64,7 +65,7 @@ def described_entry(name: str, entry: Entry | None, outcome: Outcome) -> dict[st
         "name": name,
         "origin": entry.origin if entry else None,
         "created": entry.created if entry else None,
-        "parameters": dict(entry.parameters) if entry else {},
+        "parameters": _shown(entry.parameters) if entry else {},
         "ignored": list(entry.service.ignored) if entry else [],
         "error": outcome.quarantined.get(name),
         "routes": [described_route(route) for route in outcome.table.routes if route.service == name],
@@ -77,6 +78,11 @@ def described_entry(name: str, entry: Entry | None, outcome: Outcome) -> dict[st
             if name in (conflict.winner, conflict.loser)
         ],
     }
+
+
+def _shown(parameters: Mapping[str, str]) -> dict[str, str]:
+    """Without what nobody should read."""
+    return {name: "(hidden)" if name in ("users", "serviceCert") else value for name, value in parameters.items()}
 
 
 def described_route(route: Route) -> dict[str, Any]:

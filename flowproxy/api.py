@@ -14,6 +14,7 @@ from aiohttp import web
 from flowproxy import __version__
 from flowproxy.answers import answer, described_entry, described_route, described_service
 from flowproxy.errors import (
+    InvalidCertificate,
     InvalidService,
     OwnedElsewhere,
     Problem,
@@ -22,6 +23,7 @@ from flowproxy.errors import (
     UnknownAddress,
     UnroutedService,
 )
+from flowproxy.keyring import Keyring
 from flowproxy.names import Names
 from flowproxy.parameters import parse
 from flowproxy.proxy import Proxy
@@ -33,9 +35,11 @@ from flowproxy.swarm import SwarmStatus
 
 _log = structlog.get_logger(__name__)
 
+_BODY_BYTES = 1 << 20
 _STATUS: dict[type[Exception], int] = {
     UnroutedService: 409,
     InvalidService: 400,
+    InvalidCertificate: 400,
     OwnedElsewhere: 409,
     RejectedByHAProxy: 500,
     UnknownAddress: 500,
@@ -53,6 +57,7 @@ class Api:
         reconciler: Reconciler,
         proxy: Proxy,
         names: Names,
+        keyring: Keyring,
         swarm_status: Callable[[], SwarmStatus],
     ) -> None:
         self._settings = settings
@@ -60,10 +65,11 @@ class Api:
         self._reconciler = reconciler
         self._proxy = proxy
         self._names = names
+        self._keyring = keyring
         self._swarm_status = swarm_status
 
     def application(self) -> web.Application:
-        application = web.Application(middlewares=[_errors])
+        application = web.Application(middlewares=[_errors], client_max_size=_BODY_BYTES)
         for path, handler in (
             ("reconfigure", self.reconfigure),
             ("remove", self.remove),
@@ -74,6 +80,9 @@ class Api:
             for prefix in ("/v1/docker-flow-proxy/", "/v1/"):
                 application.router.add_route("*", prefix + path, handler)
                 application.router.add_route("*", f"{prefix}{path}/", _without_slash)
+        for prefix in ("/v1/docker-flow-proxy/", "/v1/"):
+            application.router.add_put(f"{prefix}cert", self.put_certificate)
+            application.router.add_route("*", f"{prefix}certs", self.certificates)
         application.router.add_route("*", "/v1/test", self.ping)
         application.router.add_route("*", "/v2/test", self.ping)
         application.router.add_get("/v1/services", self.services)
@@ -127,6 +136,25 @@ class Api:
         if configuration is None:
             raise ProxyUnavailable("there is no configuration yet")
         return web.Response(text=configuration.text())
+
+    async def put_certificate(self, request: web.Request) -> web.Response:
+        name, content = request.query.get("certName", ""), await request.text()
+        if not name or not content:
+            missing = "the query certName" if not name else "the body, a PEM file,"
+            raise InvalidCertificate(f"{missing} is missing")
+        try:
+            generation = await self._keyring.put(name, content)
+        except OSError as error:
+            raise InvalidCertificate(f"{self._keyring.folder / name} cannot be written: {error.strerror}") from None
+        await self._reconciler.live(generation, "")
+        return web.json_response({"Status": "OK", "Message": "", "Certs": None})
+
+    async def certificates(self, _: web.Request) -> web.Response:
+        certificates = [
+            {"ServicePort": "", "ProxyServiceName": name, "CertsDir": str(self._keyring.folder), "CertContent": pem}
+            for name, pem in self._keyring.kept()
+        ]
+        return web.json_response({"Status": "OK", "Message": "", "Certs": certificates})
 
     # Ours
 

@@ -17,13 +17,14 @@ from aiohttp import web
 from flowproxy.api import Api
 from flowproxy.demo import start_demo
 from flowproxy.errors import OwnedElsewhere, ProxyUnavailable
+from flowproxy.keyring import Keyring
 from flowproxy.names import Names
 from flowproxy.parameters import parse
 from flowproxy.proxy import Proxy
 from flowproxy.reconciler import Reconciler
 from flowproxy.registry import Entry, Origin, Registry
 from flowproxy.render import Renderer
-from flowproxy.settings import Settings, read_user_secrets
+from flowproxy.settings import Settings, read_user_secrets, secrets_folder
 from flowproxy.store import Store
 from flowproxy.swarm import Swarm, SwarmStatus, is_expected
 
@@ -46,7 +47,8 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
     reconciler = Reconciler(registry, renderer, proxy, store)
     names = Names(registry)
     swarm = Swarm(registry, settings, environment) if is_expected(settings, environment) else None
-    api = Api(settings, registry, reconciler, proxy, names, lambda: swarm.status if swarm else SwarmStatus())
+    keyring = Keyring(settings.certs, secrets_folder(), registry)
+    api = Api(settings, registry, reconciler, proxy, names, keyring, lambda: swarm.status if swarm else SwarmStatus())
 
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(proxy.close)
@@ -64,11 +66,13 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
             names.wake()
 
         registry.on_change = wake
+        await keyring.look()
         registry.touch()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_until_signal(), name="signals")
                 tasks.create_task(names.run(), name="names")
+                tasks.create_task(keyring.run(), name="certificates")
                 tasks.create_task(_reconcile(reconciler, names, swarm), name="reconciler")
                 tasks.create_task(proxy.watch(reconciler.wake), name="haproxy")
                 if swarm:

@@ -5,15 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from flowproxy.plan import AddEntry, AddServer, Change, RemoveEntry, RemoveServer, SetEntry
+from flowproxy.plan import (
+    AddCertificate,
+    AddEntry,
+    AddServer,
+    Change,
+    RemoveCertificate,
+    RemoveEntry,
+    RemoveServer,
+    SetCertificate,
+    SetEntry,
+)
 from flowproxy.quoting import cli_word
-from flowproxy.render import map_file
+from flowproxy.render import certificate_file, map_file
 
 _PAYLOAD_BYTES = 8000  # one runtime command with its payload must fit into HAProxy's 16 KB buffer
 
 
-def commands(changes: Iterable[Change], leaving: set[tuple[str, str]]) -> Iterable[tuple[str, tuple[str, ...]]]:
-    """Each command with the answers that mean success (management guide, 9.3)."""
+def commands(
+    changes: Iterable[Change], leaving: set[tuple[str, str]], crt_list: str
+) -> Iterable[tuple[str, tuple[str, ...]]]:
+    """Each command with the last lines of answers that mean success (management guide, 9.3)."""
     batch: list[AddEntry] = []
     for change in changes:
         if isinstance(change, AddEntry):
@@ -38,10 +50,30 @@ def commands(changes: Iterable[Change], leaving: set[tuple[str, str]]) -> Iterab
                 yield f"set server {backend}/{server.name} state maint", ("",)
             case SetEntry(name, key, value):
                 yield f"set map {map_file(name)} {cli_word(key)} {cli_word(value)}", ("",)
+            case AddCertificate(name, pem):
+                yield (
+                    f"new ssl cert {certificate_file(name)}",
+                    (f"New empty certificate store '{certificate_file(name)}'!",),
+                )
+                yield from _certificate(name, pem)
+                yield f"add ssl crt-list {crt_list} {certificate_file(name)}", ("Success!",)
+            case SetCertificate(name, pem):
+                yield from _certificate(name, pem)
+            case RemoveCertificate(name):
+                file = certificate_file(name)
+                yield f"del ssl crt-list {crt_list} {file}", (f"Entry '{file}' deleted in crtlist '{crt_list}'!",)
+                yield f"del ssl cert {file}", (f"Certificate '{file}' deleted!",)
             case RemoveEntry(name, key):
                 yield f"del map {map_file(name)} {cli_word(key)}", ("",)
     if batch:
         yield _add_entries(batch), ("",)
+
+
+def _certificate(name: str, pem: str) -> Iterable[tuple[str, tuple[str, ...]]]:
+    file = certificate_file(name)
+    prepared = (f"Transaction created for certificate {file}!", f"Transaction updated for certificate {file}!")
+    yield f"set ssl cert {file} <<\n{pem}", prepared
+    yield f"commit ssl cert {file}", ("Success!",)
 
 
 def _size(batch: list[AddEntry]) -> int:

@@ -30,6 +30,10 @@ class UnroutedService(InvalidService):
     """The parameters are right but ask for no route: neither a path nor a domain. Docker Flow Proxy answers 409."""
 
 
+class InvalidCertificate(ValueError):
+    """A PEM file that HAProxy should not be given. What it was to replace stays."""
+
+
 class OwnedElsewhere(Exception):
     """The service is described by a source that outranks the caller, and differently."""
 

@@ -9,7 +9,8 @@ from typing import TypeVar, cast, get_origin
 
 from pydantic import ValidationError
 
-from flowproxy.errors import InvalidService, Problem, UnroutedService
+from flowproxy.certificate import Certificate, read_certificate
+from flowproxy.errors import InvalidCertificate, InvalidService, Problem, UnroutedService
 from flowproxy.model import Defaults, Destination, Parameters, Service, checked_domain, checked_line, checked_path
 
 M = TypeVar("M", bound=Parameters)
@@ -73,7 +74,19 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
         raise InvalidService(name, tuple(problems))
     service = service.model_copy(update={"destinations": destinations, "ignored": tuple(sorted(ignored))})
     _require_routes(service)
+    try:
+        certificate_of(service)
+    except InvalidCertificate as error:
+        raise InvalidService(name, (Problem("serviceCert", "", str(error)),)) from None
     return service
+
+
+def certificate_of(service: Service) -> Certificate | None:
+    """The one that came as serviceCert, named after the first domain. Raises InvalidCertificate."""
+    if service.service_cert is None:
+        return None
+    name = next((domain for d in service.destinations for domain in d.service_domain), service.service_name)
+    return read_certificate(name, service.service_cert.get_secret_value().replace("\\n", "\n"))
 
 
 def deprecated(parameters: Mapping[str, str]) -> dict[str, str]:

@@ -36,7 +36,23 @@ class RemoveEntry(NamedTuple):
     key: str
 
 
-Change: TypeAlias = AddServer | RemoveServer | AddEntry | SetEntry | RemoveEntry
+class AddCertificate(NamedTuple):
+    name: str
+    pem: str
+
+
+class SetCertificate(NamedTuple):
+    name: str
+    pem: str
+
+
+class RemoveCertificate(NamedTuple):
+    name: str
+
+
+Change: TypeAlias = (
+    AddServer | RemoveServer | AddEntry | SetEntry | RemoveEntry | AddCertificate | SetCertificate | RemoveCertificate
+)
 
 
 class Nothing(NamedTuple):
@@ -69,7 +85,13 @@ def make_plan(running: Configuration | None, wanted: Configuration) -> Plan:
     taken = {(change.backend, change.server.name) for change in new}
     making_room = tuple(change for change in gone if (change.backend, change.server.name) in taken)
     leaving = tuple(change for change in gone if change not in making_room)
-    changes: tuple[Change, ...] = (*making_room, *new, *_entries(running, wanted), *leaving)
+    changes: tuple[Change, ...] = (
+        *_certificates(running, wanted),
+        *making_room,
+        *new,
+        *_entries(running, wanted),
+        *leaving,
+    )
     return Runtime(changes) if changes else Nothing()
 
 
@@ -77,6 +99,7 @@ def applied(running: Configuration, changes: Iterable[Change]) -> Configuration:
     """The configuration after runtime changes."""
     servers = {name: {server.name: server for server in listed} for name, listed in running.servers.items()}
     maps = {name: dict(entries) for name, entries in running.maps.items()}
+    certificates = dict(running.certificates)
     for change in changes:
         match change:
             case AddServer(backend, server, _):
@@ -87,10 +110,15 @@ def applied(running: Configuration, changes: Iterable[Change]) -> Configuration:
                 maps[name][key] = value
             case RemoveEntry(name, key):
                 del maps[name][key]
+            case AddCertificate(name, pem) | SetCertificate(name, pem):
+                certificates[name] = pem
+            case RemoveCertificate(name):
+                del certificates[name]
     return running.model_copy(
         update={
             "servers": {name: tuple(sorted(listed.values())) for name, listed in servers.items()},
             "maps": {name: dict(sorted(entries.items())) for name, entries in maps.items()},
+            "certificates": certificates,
         }
     )
 
@@ -127,6 +155,17 @@ def _gone_servers(running: Configuration, wanted: Configuration) -> Iterable[Rem
         for server in servers:
             if server not in staying:
                 yield RemoveServer(backend, server)
+
+
+def _certificates(running: Configuration, wanted: Configuration) -> Iterable[Change]:
+    for name, pem in wanted.certificates.items():
+        if name not in running.certificates:
+            yield AddCertificate(name, pem)
+        elif running.certificates[name] != pem:
+            yield SetCertificate(name, pem)
+    for name in running.certificates:
+        if name not in wanted.certificates:
+            yield RemoveCertificate(name)
 
 
 def _entries(running: Configuration, wanted: Configuration) -> Iterable[Change]:

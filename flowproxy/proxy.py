@@ -30,7 +30,7 @@ from flowproxy.plan import Change, Plan, Reload, RemoveServer
 from flowproxy.plan import (
     Runtime as RuntimePlan,
 )
-from flowproxy.render import Configuration
+from flowproxy.render import CRT_LIST, Configuration
 from flowproxy.runtime import Runtime
 from flowproxy.settings import Settings
 
@@ -233,9 +233,9 @@ class Proxy:
     # Runtime
 
     async def _change(self, changes: Iterable[Change]) -> None:
-        for command, accepted in commands(changes, self._leaving):
+        for command, accepted in commands(changes, self._leaving, str(self._settings.crt_list)):
             answer = await self._worker.ask(command)
-            if answer not in accepted:
+            if (answer.splitlines() or [""])[-1] not in accepted:
                 shown = command.partition("\n")[0]
                 raise ProxyUnavailable(f"HAProxy answered {answer!r} to {shown!r}")
         for change in changes:
@@ -327,8 +327,11 @@ class Proxy:
         """The files of a configuration that HAProxy has accepted."""
         files = await asyncio.to_thread(configuration.files)
         folder = self.folder / "candidate"
+        # The one path that is not relative: other programs look for it in the configuration.
+        list_here, list_there = (str(place / CRT_LIST).encode() for place in (self.folder, folder))
+        candidate = files | {"haproxy.cfg": files["haproxy.cfg"].replace(list_here, list_there)}
         try:
-            await asyncio.to_thread(_write_all, folder, files)
+            await asyncio.to_thread(_write_all, folder, candidate)
             await self._run_check(folder)
             yield files
         finally:

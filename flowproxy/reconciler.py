@@ -14,7 +14,7 @@ from typing import NamedTuple, NoReturn
 import structlog
 
 from flowproxy.errors import ProxyUnavailable, RejectedByHAProxy
-from flowproxy.model import Endpoint
+from flowproxy.parameters import certificate_of
 from flowproxy.plan import Nothing, Plan, Reload, Runtime, make_plan
 from flowproxy.proxy import Proxy
 from flowproxy.registry import Entry, Registry, Snapshot
@@ -98,7 +98,7 @@ class Reconciler:
             await asyncio.to_thread(self._store.save, snapshot)
             entries = {name: entry for name, entry in snapshot.entries.items() if not self._is_rejected(entry)}
             entries |= {n: self._accepted[n] for n in snapshot.entries.keys() - entries.keys() if n in self._accepted}
-            table, wanted, plan = await self._converge(entries, snapshot.endpoints)
+            table, wanted, plan = await self._converge(entries, snapshot)
         except RejectedByHAProxy as error:
             offenders = await self._offenders(snapshot)
             if not offenders:
@@ -131,10 +131,14 @@ class Reconciler:
         )
 
     async def _converge(
-        self, entries: Mapping[str, Entry], endpoints: Mapping[str, tuple[Endpoint, ...]]
+        self, entries: Mapping[str, Entry], snapshot: Snapshot
     ) -> tuple[RouteTable, Configuration, Plan]:
         table = compile_routes(Candidate(entry.service, entry.created) for entry in entries.values())
-        wanted = self._renderer.render(table, endpoints)
+        certificates = dict(snapshot.certificates)
+        for entry in entries.values():
+            if certificate := certificate_of(entry.service):
+                certificates.setdefault(certificate.name, certificate)
+        wanted = self._renderer.render(table, snapshot.endpoints, certificates.values())
         plan = make_plan(self._running, wanted)
         try:
             await self._proxy.apply(plan, wanted)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
+from flowproxy.certificate import Certificate
 from flowproxy.errors import OwnedElsewhere
 from flowproxy.model import Endpoint, Service
 
@@ -39,6 +40,7 @@ class Snapshot(NamedTuple):
     invalid: Mapping[str, str]
     tasks: Mapping[str, tuple[Endpoint, ...]]
     addresses: Mapping[str, tuple[Endpoint, ...]]
+    certificates: Mapping[str, Certificate]
 
     @property
     def endpoints(self) -> Mapping[str, tuple[Endpoint, ...]]:
@@ -61,6 +63,7 @@ class Registry:
         self._invalid: dict[str, str] = {}
         self._tasks: dict[str, tuple[Endpoint, ...]] = {}
         self._addresses: dict[str, tuple[Endpoint, ...]] = {}
+        self._certificates: dict[str, Certificate] = {}
 
     def put(self, entry: Entry) -> int:
         """Adds or replaces a service; returns the generation that holds it.
@@ -122,6 +125,13 @@ class Registry:
         """Says what a host name resolves to; None when nobody sends requests there any more."""
         return self._place(self._addresses, host, endpoints)
 
+    def certify(self, certificates: Mapping[str, Certificate]) -> int:
+        """Says which certificates there are, by name."""
+        if certificates == self._certificates:
+            return self._generation
+        self._certificates = dict(certificates)
+        return self._changed()
+
     def touch(self) -> int:
         """A new generation of the same, for whoever wants to see it applied."""
         return self._changed()
@@ -136,6 +146,7 @@ class Registry:
             dict(self._invalid),
             dict(self._tasks),
             dict(self._addresses),
+            dict(self._certificates),
         )
 
     def _place(self, where: dict[str, tuple[Endpoint, ...]], name: str, endpoints: Iterable[Endpoint] | None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +12,7 @@ import jinja2
 from pydantic import BaseModel, ConfigDict
 
 from flowproxy import quoting
+from flowproxy.certificate import Certificate, in_order
 from flowproxy.model import Endpoint, Service, is_address
 from flowproxy.routing import ANY, DEFAULT, EXACT, PATTERN, STAGES, WILDCARD, Backend, RouteTable
 from flowproxy.settings import Settings
@@ -34,6 +35,7 @@ _JSON_LOG = (
 )
 
 
+CRT_LIST = "crt-list.txt"
 FILTERS = ("word", "words", "line", "weak", "argument", "duration", "comment")
 
 
@@ -73,6 +75,7 @@ class Configuration(BaseModel):
     sections: Mapping[str, Section]
     servers: Mapping[str, tuple[Server, ...]]
     maps: Mapping[str, Mapping[str, str]]
+    certificates: Mapping[str, str] = {}
 
     @cached_property
     def digest(self) -> str:
@@ -99,6 +102,8 @@ class Configuration(BaseModel):
         """Path below the state folder -> content."""
         files = {f"errors/{name}": page for name, page in self.pages.items()}
         files |= {map_file(name): map_text(entries).encode() for name, entries in self.maps.items()}
+        files |= {certificate_file(name): pem.encode() for name, pem in self.certificates.items()}
+        files[CRT_LIST] = "".join(f"{certificate_file(name)}\n" for name in self.certificates).encode()
         files["haproxy.cfg"] = self.text().encode()
         return files
 
@@ -106,6 +111,11 @@ class Configuration(BaseModel):
 def map_file(name: str) -> str:
     """The path by which HAProxy knows a map, in its files and in its runtime API."""
     return f"maps/{name}.map"
+
+
+def certificate_file(name: str) -> str:
+    """The path by which HAProxy knows a certificate."""
+    return f"certs/{name}"
 
 
 def map_text(entries: Mapping[str, str]) -> str:
@@ -141,12 +151,21 @@ class Renderer:
         self._head = environment.get_template("haproxy.cfg.j2")
         self._backend = environment.get_template("backend.cfg.j2")
 
-    def render(self, table: RouteTable, endpoints: Mapping[str, tuple[Endpoint, ...]]) -> Configuration:
+    def render(
+        self,
+        table: RouteTable,
+        endpoints: Mapping[str, tuple[Endpoint, ...]],
+        certificates: Iterable[Certificate] = (),
+    ) -> Configuration:
         """`endpoints` are those of each host name that a destination sends to; a name without any has no servers."""
         sections = {backend.name: self._section(backend) for backend in table.backends}
         self._sections = {backend.name: (backend.service, sections[backend.name]) for backend in table.backends}
         wildcards = [(f"wildcard{depth}", self._of_depth(table, depth)) for depth in table.wildcard_depths]
+        pems = {certificate.name: certificate.pem for certificate in certificates if self._settings.uses_certificates}
+        ordered = {name: pems[name] for name in in_order(pems, self._settings.preferred_certificate)}
         head = self._head.render(
+            certified=bool(pems) or self._settings.crt_list_path is not None,
+            default_certificate=next(iter(ordered), None),
             settings=self._settings,
             table=table,
             stages=[
@@ -166,6 +185,7 @@ class Renderer:
             sections=sections,
             servers={backend.name: _servers(backend, endpoints) for backend in table.backends},
             maps={name: dict(sorted(table.maps[name].items())) for name in MAPS},
+            certificates=ordered,
         )
 
     def _section(self, backend: Backend) -> Section:

@@ -66,6 +66,20 @@ class Settings(BaseSettings):
     )
     users_pass_encrypted: Flag = Field(False, description="Whether the passwords of USERS are crypt hashes.")
 
+    # TLS
+    preferred_certificate: Items = Field(
+        (), description="Names of certificates, with `*`; the first that matches is for clients without a server name."
+    )
+    crt_list_path: Path | None = Field(None, description="A list of certificates for HAProxy instead of our own.")
+    ca_file: Path | None = Field(None, description="Authorities whose client certificates are accepted.")
+    enable_h2: Flag = Field(True, description="Whether HTTP/2 is offered.")
+    ssl_bind_options: str = Field("no-sslv3", description="HAProxy's TLS options, towards clients and services.")
+    ssl_bind_ciphers: str = Field(
+        "ECDH+AESGCM:ECDH+CHACHA20:DH+AESGCM:ECDH+AES256:DH+AES256:ECDH+AES128:DH+AES:RSA+AESGCM:RSA+AES"
+        ":!aNULL:!MD5:!DSS",
+        description="Ciphers up to TLS 1.2, towards clients and services.",
+    )
+
     # How HAProxy treats requests
     connection_mode: Literal["http-keep-alive", "http-server-close", "httpclose", "http-pretend-keepalive"] = Field(
         "http-keep-alive",
@@ -130,6 +144,9 @@ class Settings(BaseSettings):
         validation_alias=_own("ERRORFILES"),
         description="Folder with error pages named <status>.http that replace ours.",
     )
+    certs: Path = Field(
+        Path("/certs"), validation_alias=_own("CERTS"), description="Folder of certificates; PUT cert writes there."
+    )
     resync_interval: Seconds = Field(
         60,
         validation_alias=_own("RESYNC_INTERVAL"),
@@ -170,15 +187,31 @@ class Settings(BaseSettings):
         """What they say for every service."""
         return Defaults(self.separator, self.https_only, self.service_domain_algo)
 
-    @property
-    def binds(self) -> tuple[str, ...]:
+    def binds(self, *, certified: bool) -> tuple[str, ...]:
         """The arguments of the bind lines. Without a certificate, `:ssl` is a plain port, as users know it."""
-        ports = (item.replace(":ssl", "").split() for item in (*self.default_ports, *self.bind_ports))
-        return tuple(" ".join([f"*:{port}", *map(word, options)]) for port, *options in ports)
+        tls = ""
+        if certified:
+            tls = f" ssl crt-list {word(self.crt_list)} alpn {'h2,' if self.enable_h2 else ''}http/1.1"
+            tls += f" ca-file {word(self.ca_file)} verify optional" if self.ca_file else ""
+        binds = []
+        for item in (*self.default_ports, *self.bind_ports):
+            port, *options = item.replace(":ssl", " :ssl").split()
+            binds.append(f"*:{port}" + "".join(tls if option == ":ssl" else f" {word(option)}" for option in options))
+        return tuple(binds)
+
+    @property
+    def uses_certificates(self) -> bool:
+        """Whether any port wants our list of certificates."""
+        return self.crt_list_path is None and any(":ssl" in item for item in (*self.default_ports, *self.bind_ports))
+
+    @property
+    def crt_list(self) -> Path:
+        """The list of certificates, by the path that HAProxy knows it under."""
+        return self.crt_list_path or self.state_dir.resolve() / "crt-list.txt"
 
     @property
     def traffic_ports(self) -> tuple[int, ...]:
-        return tuple(int(bind.split()[0].rpartition(":")[2]) for bind in self.binds)
+        return tuple(int(bind.split()[0].rpartition(":")[2]) for bind in self.binds(certified=False))
 
 
 def secrets_folder() -> Path:

@@ -49,6 +49,7 @@ class Controller:
             "PORT": str(self.port),
             "FLOWPROXY_STATE_DIR": str(self.folder),
             "FLOWPROXY_SWARM": "off",
+            "FLOWPROXY_CERTS": str(self.folder.parent / "certs"),
             **environment,
         }
         inherited = {"PATH": os.environ["PATH"]}

@@ -18,7 +18,7 @@ PROCESSES = """#<PID>          <type>          <reloads>       <uptime>        <
 
 
 def sent(*changes: object, leaving: set[tuple[str, str]] | None = None) -> list[str]:
-    return [command for command, _ in commands(changes, leaving or set())]  # type: ignore[arg-type]
+    return [command for command, _ in commands(changes, leaving or set(), "/cfg/crt-list.txt")]  # type: ignore[arg-type]
 
 
 def test_a_server_is_added_checked_and_made_ready() -> None:
