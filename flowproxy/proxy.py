@@ -90,7 +90,7 @@ class Proxy:
             self._started.set()
             _log.info("haproxy adopted", pid=self._pid)
             return True
-        self._require_ports()
+        self._require_traffic_ports()
         if not (self.folder / "haproxy.cfg").is_file():
             return False
         try:
@@ -158,7 +158,7 @@ class Proxy:
     async def check(self, configuration: Configuration) -> None:
         """Raises RejectedByHAProxy, in its words, when HAProxy would not run this configuration."""
         async with self._candidate(configuration):
-            pass
+            _require_ports(configuration.ports)
 
     async def apply(self, plan: Plan, configuration: Configuration) -> None:
         """Brings HAProxy to the configuration. After it returns, every new request is served by it.
@@ -192,6 +192,7 @@ class Proxy:
 
     async def _replace(self, configuration: Configuration) -> None:
         async with self._candidate(configuration) as files:
+            _require_ports(configuration.ports)
             await asyncio.to_thread(self._write, files)
         if self._pid is None:
             await self._start(configuration.digest)
@@ -260,7 +261,7 @@ class Proxy:
         return int(first_line.split()[0])
 
     async def _start(self, digest: str | None) -> None:
-        self._require_ports()
+        self._require_traffic_ports()
         arguments = [
             "-W",
             "-S",
@@ -295,18 +296,11 @@ class Proxy:
         self._started.set()
         _log.info("haproxy started", pid=process.pid)
 
-    def _require_ports(self) -> None:
+    def _require_traffic_ports(self) -> None:
         """HAProxy says it too, but in more words."""
         for port in self._settings.traffic_ports:
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind(("", port))
-                except PermissionError:
-                    cure = "start as root, or choose ports above 1023"
-                    raise ProxyUnavailable(f"port {port} of DEFAULT_PORTS: no permission; {cure}") from None
-                except OSError as error:
-                    raise ProxyUnavailable(f"port {port} of DEFAULT_PORTS cannot be used: {error.strerror}") from None
+            if trouble := _trouble_with(port):
+                raise ProxyUnavailable(f"port {port} of DEFAULT_PORTS cannot be used: {trouble}")
 
     # Files
 
@@ -364,6 +358,26 @@ class Proxy:
             if self._written.get(path) != content:
                 write_durably(self.folder / path, content)
                 self._written[path] = content
+
+
+def _require_ports(ports: Iterable[int]) -> None:
+    for port in ports:
+        if trouble := _trouble_with(port):
+            raise RejectedByHAProxy(f"srcPort {port} cannot be used: {trouble}")
+
+
+def _trouble_with(port: int) -> str | None:
+    """Why nobody could listen on it now; a HAProxy of ours that does is none."""
+    with socket.socket() as probe:
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+            probe.setsockopt(socket.SOL_SOCKET, option, 1)
+        try:
+            probe.bind(("", port))
+        except PermissionError:
+            return "no permission; start as root, or choose ports above 1023"
+        except OSError as error:
+            return error.strerror
+    return None
 
 
 def _write_all(folder: Path, files: dict[str, bytes]) -> None:

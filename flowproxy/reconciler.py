@@ -14,6 +14,7 @@ from typing import NamedTuple, NoReturn
 import structlog
 
 from flowproxy.errors import ProxyUnavailable, RejectedByHAProxy
+from flowproxy.listeners import compile_listeners
 from flowproxy.parameters import certificate_of
 from flowproxy.plan import Nothing, Plan, Reload, Runtime, make_plan
 from flowproxy.proxy import Proxy
@@ -130,15 +131,21 @@ class Reconciler:
             configuration=wanted,
         )
 
-    async def _converge(
-        self, entries: Mapping[str, Entry], snapshot: Snapshot
-    ) -> tuple[RouteTable, Configuration, Plan]:
-        table = compile_routes(Candidate(entry.service, entry.created) for entry in entries.values())
+    def _compile(self, entries: Mapping[str, Entry], snapshot: Snapshot) -> tuple[RouteTable, Configuration]:
+        candidates = [Candidate(entry.service, entry.created) for entry in entries.values()]
         certificates = dict(snapshot.certificates)
         for entry in entries.values():
             if certificate := certificate_of(entry.service):
                 certificates.setdefault(certificate.name, certificate)
-        wanted = self._renderer.render(table, snapshot.endpoints, certificates.values())
+        listening = compile_listeners(candidates, self._renderer.http_ports(certified=bool(certificates)))
+        table = compile_routes(candidates)
+        wanted = self._renderer.render(table, snapshot.endpoints, certificates.values(), listening)
+        return table._replace(conflicts=table.conflicts + listening.conflicts), wanted
+
+    async def _converge(
+        self, entries: Mapping[str, Entry], snapshot: Snapshot
+    ) -> tuple[RouteTable, Configuration, Plan]:
+        table, wanted = self._compile(entries, snapshot)
         plan = make_plan(self._running, wanted)
         try:
             await self._proxy.apply(plan, wanted)
@@ -156,7 +163,7 @@ class Reconciler:
         for name, entry in snapshot.entries.items():
             if self._accepted.get(name) == entry or self._is_rejected(entry):
                 continue
-            alone = self._renderer.render(compile_routes([Candidate(entry.service, entry.created)]), {})
+            _, alone = self._compile({name: entry}, snapshot)
             try:
                 await self._proxy.check(alone)
             except RejectedByHAProxy as error:

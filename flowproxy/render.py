@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from flowproxy import quoting
 from flowproxy.certificate import Certificate, in_order
+from flowproxy.listeners import Listeners
 from flowproxy.model import Endpoint, Service, is_address
 from flowproxy.routing import ANY, DEFAULT, EXACT, PATTERN, STAGES, WILDCARD, Backend, RouteTable
 from flowproxy.settings import Settings
@@ -35,6 +36,7 @@ _JSON_LOG = (
 )
 
 
+NO_LISTENERS = Listeners((), (), ())
 CRT_LIST = "crt-list.txt"
 FILTERS = ("word", "words", "line", "weak", "argument", "duration", "comment")
 
@@ -76,6 +78,7 @@ class Configuration(BaseModel):
     servers: Mapping[str, tuple[Server, ...]]
     maps: Mapping[str, Mapping[str, str]]
     certificates: Mapping[str, str] = {}
+    ports: tuple[int, ...] = ()
 
     @cached_property
     def digest(self) -> str:
@@ -150,16 +153,19 @@ class Renderer:
         environment.filters |= {name: getattr(quoting, name) for name in FILTERS}
         self._head = environment.get_template("haproxy.cfg.j2")
         self._backend = environment.get_template("backend.cfg.j2")
+        self._tcp = environment.get_template("tcp.cfg.j2")
 
     def render(
         self,
         table: RouteTable,
         endpoints: Mapping[str, tuple[Endpoint, ...]],
         certificates: Iterable[Certificate] = (),
+        listening: Listeners = NO_LISTENERS,
     ) -> Configuration:
         """`endpoints` are those of each host name that a destination sends to; a name without any has no servers."""
-        sections = {backend.name: self._section(backend) for backend in table.backends}
-        self._sections = {backend.name: (backend.service, sections[backend.name]) for backend in table.backends}
+        backends = [*table.backends, *listening.backends]
+        sections = {backend.name: self._section(backend) for backend in backends}
+        self._sections = {backend.name: (backend.service, sections[backend.name]) for backend in backends}
         wildcards = [(f"wildcard{depth}", self._of_depth(table, depth)) for depth in table.wildcard_depths]
         pems = {certificate.name: certificate.pem for certificate in certificates if self._settings.uses_certificates}
         ordered = {name: pems[name] for name in in_order(pems, self._settings.preferred_certificate)}
@@ -175,6 +181,9 @@ class Renderer:
             ],
             run_user=self._run_user,
             default_users=self._default_users,
+            listeners=listening.listeners,
+            shared_ports=frozenset(listener.port for listener in listening.listeners if listener.beside_http),
+            local=hashlib.sha256(str(self._settings.state_dir.resolve()).encode()).hexdigest()[:16],
             error_pages=PAGES,
             json_log_format=_JSON_LOG,
             haproxy_socket=self._settings.state_dir.resolve() / "haproxy.sock",
@@ -183,17 +192,23 @@ class Renderer:
             head=head,
             pages=self._pages,
             sections=sections,
-            servers={backend.name: _servers(backend, endpoints) for backend in table.backends},
+            servers={backend.name: _servers(backend, endpoints) for backend in backends},
             maps={name: dict(sorted(table.maps[name].items())) for name in MAPS},
             certificates=ordered,
+            ports=tuple(listener.port for listener in listening.listeners if not listener.beside_http),
         )
+
+    def http_ports(self, *, certified: bool) -> Mapping[int, bool]:
+        """The ports of the http routes, each with whether it speaks TLS."""
+        return self._settings.http_ports(certified=certified or self._settings.crt_list_path is not None)
 
     def _section(self, backend: Backend) -> Section:
         known = self._sections.get(backend.name)
         if known and known[0] is backend.service:
             return known[1]
         service, destination = backend.service, backend.destination
-        text = self._backend.render(
+        template = self._backend if destination.req_mode == "http" else self._tcp
+        text = template.render(
             backend=backend,
             service=service,
             destination=destination,
@@ -201,7 +216,8 @@ class Renderer:
             users=users_of(service, self._secrets, self._default_users),
             default_users=self._default_users,
         )
-        options = ["check inter 2s fall 2 rise 1"]
+        checked = destination.req_mode == "http" or destination.check_tcp
+        options = ["check inter 2s fall 2 rise 1"] if checked else []
         if destination.ssl_verify_none:
             options.append("ssl verify none")
         return Section(text.rstrip("\n"), " ".join(options), sticky=service.session_type == "sticky-server")
@@ -212,10 +228,11 @@ class Renderer:
 
 
 def _servers(backend: Backend, endpoints: Mapping[str, tuple[Endpoint, ...]]) -> tuple[Server, ...]:
-    destination = backend.destination
-    host = destination.outbound_hostname or backend.service.service_name
-    reached = (Endpoint.of_address(host),) if is_address(host) else endpoints.get(host, ())
-    return tuple(Server(endpoint.name, endpoint.address, backend.port) for endpoint in sorted(reached))
+    return tuple(
+        Server(endpoint.name, endpoint.address, port)
+        for host, port in backend.targets
+        for endpoint in sorted((Endpoint.of_address(host),) if is_address(host) else endpoints.get(host, ()))
+    )
 
 
 def _page(settings: Settings, folders: list[Path], code: int) -> bytes:

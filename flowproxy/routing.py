@@ -147,13 +147,14 @@ class Route(NamedTuple):
 
 
 class Backend(NamedTuple):
-    """The HAProxy backend of one destination, for its port or for its httpsPort."""
+    """The HAProxy backend of one destination. Its servers come from the `targets`, host names with a port each."""
 
     name: str
     service: Service
     destination: Destination
     port: int
     is_https_port: bool = False
+    targets: tuple[tuple[str, int], ...] = ()
 
 
 class Rule(NamedTuple):
@@ -190,7 +191,7 @@ def match(routes: Iterable[Route], request: Request) -> Route | None:
 
 def compile_routes(candidates: Iterable[Candidate]) -> RouteTable:
     """The table of all services; independent of their order."""
-    backends, routes = _expand(sorted(candidates, key=_seniority))
+    backends, routes = _expand(by_seniority(candidates))
     routes.sort(key=lambda route: route.rank)
     by_key: dict[tuple[str, str], list[Route]] = {}
     conflicts: dict[Conflict, None] = {}
@@ -221,6 +222,11 @@ def compile_routes(candidates: Iterable[Candidate]) -> RouteTable:
         wildcard_depths=tuple(sorted(depths, reverse=True)),
         conflicts=tuple(conflicts),
     )
+
+
+def by_seniority(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Who comes first among equals: an explicit aclName, then the older, then the name."""
+    return sorted(candidates, key=_seniority)
 
 
 def covers_host(pattern: str, host: str) -> bool:
@@ -270,19 +276,21 @@ def _backends(
 ) -> Iterable[tuple[Backend, int | None]]:
     """With the port that the requests must have come in on. A destination with an httpsPort has two."""
     stem, number = service.acl_name or service.service_name, destination.index
+    host = destination.outbound_hostname or service.service_name
     if destination.port:
         name = f"{stem}-be{destination.port}_{number}"
         if name in taken:  # two services share an aclName; no name of a service holds a colon
             name = f"{service.service_name}:be{destination.port}_{number}"
         yield (
-            Backend(name, service, destination, destination.port),
+            Backend(name, service, destination, destination.port, targets=((host, destination.port),)),
             destination.src_port or (80 if destination.https_port else None),
         )
     if destination.https_port:
         name = f"https-{stem}-be{destination.https_port}_{number}"
         if name in taken:
             name = f"https-{service.service_name}:be{destination.https_port}_{number}"
-        yield Backend(name, service, destination, destination.https_port, True), destination.src_https_port or 443
+        backend = Backend(name, service, destination, destination.https_port, True, ((host, destination.https_port),))
+        yield backend, destination.src_https_port or 443
 
 
 def _hosts(service: Service, destination: Destination) -> Iterable[tuple[Any, ...]]:

@@ -187,8 +187,8 @@ class Settings(BaseSettings):
         """What they say for every service."""
         return Defaults(self.separator, self.https_only, self.service_domain_algo)
 
-    def binds(self, *, certified: bool) -> tuple[str, ...]:
-        """The arguments of the bind lines. Without a certificate, `:ssl` is a plain port, as users know it."""
+    def binds(self, *, certified: bool) -> tuple[tuple[int, str], ...]:
+        """Port and further arguments of each bind line. Without a certificate `:ssl` is a plain port."""
         tls = ""
         if certified:
             tls = f" ssl crt-list {word(self.crt_list)} alpn {'h2,' if self.enable_h2 else ''}http/1.1"
@@ -196,8 +196,12 @@ class Settings(BaseSettings):
         binds = []
         for item in (*self.default_ports, *self.bind_ports):
             port, *options = item.replace(":ssl", " :ssl").split()
-            binds.append(f"*:{port}" + "".join(tls if option == ":ssl" else f" {word(option)}" for option in options))
+            binds.append((int(port), "".join(tls if option == ":ssl" else f" {word(option)}" for option in options)))
         return tuple(binds)
+
+    def http_ports(self, *, certified: bool) -> dict[int, bool]:
+        """The ports of http routes, each with whether it speaks TLS."""
+        return {port: " ssl " in options for port, options in self.binds(certified=certified)}
 
     @property
     def uses_certificates(self) -> bool:
@@ -211,7 +215,7 @@ class Settings(BaseSettings):
 
     @property
     def traffic_ports(self) -> tuple[int, ...]:
-        return tuple(int(bind.split()[0].rpartition(":")[2]) for bind in self.binds(certified=False))
+        return tuple(port for port, _ in self.binds(certified=False))
 
 
 def secrets_folder() -> Path:

@@ -26,7 +26,7 @@ def test_a_variable_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setenv("FLOWPROXY_SWARM", "off")
     settings = read_settings(tmp_path)
 
-    assert settings.binds(certified=False) == ("*:80", "*:1234 accept-proxy")
+    assert settings.binds(certified=False) == ((80, ""), (1234, " accept-proxy"))
     assert settings.traffic_ports == (80, 1234)
     assert settings.swarm == "off"
 

@@ -1,0 +1,225 @@
+"""Plain TCP and TLS that the service terminates, on ports of their own and on the port of the http routes."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from certificates import make_certificate
+from controller import Controller, Origin, fetch
+from support import eventually, free_port
+from test_certificates import Tls, tls
+
+__all__ = ["tls"]
+
+Origins = Callable[[str], Origin]
+OUT = {"outboundHostname": "127.0.0.1"}
+
+
+class Echo:
+    """Says its name to whoever connects, over TLS where it has a certificate."""
+
+    def __init__(self, name: str, domain: str = "", folder: Path | None = None) -> None:
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = str(self.server.getsockname()[1])
+        self.context: ssl.SSLContext | None = None
+        if folder:
+            pem = folder / f"{name}.pem"
+            pem.write_text(make_certificate(domain)[0])
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context.load_cert_chain(pem)
+        threading.Thread(target=self._serve, args=(name,), daemon=True).start()
+
+    def _serve(self, name: str) -> None:
+        while True:
+            try:
+                connection, _ = self.server.accept()
+                if self.context:
+                    connection = self.context.wrap_socket(connection, server_side=True)
+                connection.sendall(name.encode())
+                threading.Thread(target=connection.recv, args=(1,), daemon=True).start()
+            except ssl.SSLError:
+                continue
+            except OSError:
+                return
+
+
+@pytest.fixture
+def echo(tmp_path: Path) -> Iterator[Callable[..., Echo]]:
+    echoes: list[Echo] = []
+
+    def start(name: str, domain: str = "") -> Echo:
+        echoes.append(Echo(name, domain, tmp_path if domain else None))
+        return echoes[-1]
+
+    yield start
+    for one in echoes:
+        one.server.close()
+
+
+def hear(port: int, server_name: str | None = None, send: bytes = b"") -> str:
+    """What the service says."""
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        if server_name is not None:
+            context = ssl.create_default_context()
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            connection = context.wrap_socket(connection, server_hostname=server_name)
+        if send:
+            connection.sendall(send)
+        return connection.recv(100).decode()
+
+
+def test_a_tcp_port_leads_to_the_service(controller: Controller, echo: Callable[..., Echo]) -> None:
+    controller.start()
+    port = free_port()
+    answer = controller.reconfigure("db", reqMode="tcp", srcPort=str(port), port=echo("db").port, **OUT)
+
+    assert answer.status == 200
+    assert hear(port) == "db"
+    controller.api("/v1/remove", serviceName="db")
+    with pytest.raises(OSError, match="refused"):
+        hear(port)
+
+
+def test_one_service_may_mix_http_and_tcp(controller: Controller, origin: Origins, echo: Callable[..., Echo]) -> None:
+    controller.start()
+    port = free_port()
+    controller.reconfigure(
+        "both",
+        servicePath_1="/",
+        port_1=str(origin("web").port),
+        reqMode_2="tcp",
+        srcPort_2=str(port),
+        port_2=echo("db").port,
+        **OUT,
+    )
+
+    assert controller.get("/").text.split()[0] == "web"
+    assert hear(port) == "db"
+
+
+def test_domains_decide_between_services_on_one_tcp_port(controller: Controller, echo: Callable[..., Echo]) -> None:
+    controller.start()
+    port = free_port()
+    shared = {"reqMode": "tcp", "srcPort": str(port), **OUT}
+    controller.reconfigure("a", serviceDomain="a.org", port=echo("a", "a.org").port, **shared)
+    controller.reconfigure("b", serviceDomain="*.b.org", port=echo("b", "x.b.org").port, **shared)
+
+    assert hear(port, "A.org") == "a"
+    assert hear(port, "x.b.org") == "b"
+
+
+def test_the_host_of_plain_http_decides_too(controller: Controller, origin: Origins) -> None:
+    controller.start()
+    port = free_port()
+    for name in ("a", "b"):
+        controller.reconfigure(
+            name, reqMode="tcp", srcPort=str(port), serviceDomain=f"{name}.org", port=str(origin(name).port), **OUT
+        )
+
+    assert fetch(port, "/", headers={"Host": "a.org"}).text.split()[0] == "a"
+    assert fetch(port, "/", headers={"Host": "b.org"}).text.split()[0] == "b"
+
+
+def test_a_second_service_for_all_of_a_tcp_port_is_told(controller: Controller, echo: Callable[..., Echo]) -> None:
+    controller.start()
+    port = free_port()
+    shared = {"reqMode": "tcp", "srcPort": str(port), **OUT}
+    controller.reconfigure("first", port=echo("first").port, **shared)
+    controller.reconfigure("second", port=echo("second").port, **shared)
+
+    assert hear(port) == "first"
+    (conflict,) = controller.status["conflicts"]
+    assert (conflict["winner"], conflict["loser"]) == ("first", "second")
+    assert f"port {port}" in conflict["route"]
+
+
+def test_a_port_of_the_http_routes_is_not_for_tcp(controller: Controller, echo: Callable[..., Echo]) -> None:
+    controller.start()
+    controller.reconfigure("db", reqMode="tcp", srcPort=str(controller.traffic), port=echo("db").port, **OUT)
+
+    assert controller.get("/").status == 503
+    assert controller.status["conflicts"][0]["loser"] == "db"
+
+
+def test_a_port_that_another_program_has_is_that_services_error_alone(
+    controller: Controller, origin: Origins, echo: Callable[..., Echo]
+) -> None:
+    controller.start()
+    with socket.create_server(("", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        answer = controller.reconfigure("db", reqMode="tcp", srcPort=port, port=echo("db").port, **OUT)
+        assert answer.status == 500
+        assert f"srcPort {port} cannot be used" in answer.json["Message"]
+        web = controller.reconfigure("web", servicePath="/", port=str(origin("web").port), **OUT)
+
+    assert web.status == 200
+    assert controller.get("/").status == 200
+
+
+def test_a_group_shares_one_port(controller: Controller, echo: Callable[..., Echo]) -> None:
+    controller.start()
+    port = free_port()
+    group = {"reqMode": "tcp", "srcPort": str(port), "serviceGroup": "dbs", "balanceGroup": "leastconn"}
+    one, two = echo("one"), echo("two")
+    controller.reconfigure("one", port=one.port, outboundHostname="127.0.0.1", **group)
+    controller.reconfigure("two", port=two.port, outboundHostname="localhost", **group)
+
+    assert eventually(lambda: {hear(port) for _ in range(4)} == {"one", "two"})
+    assert "balance leastconn" in controller.api("/v1/config").text
+
+
+def test_an_idle_tcp_connection_ends_after_its_tunnel_timeout(
+    controller: Controller, echo: Callable[..., Echo]
+) -> None:
+    controller.start()
+    port = free_port()
+    controller.reconfigure("db", reqMode="tcp", srcPort=str(port), port=echo("db").port, timeoutTunnel="1", **OUT)
+
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        assert connection.recv(10) == b"db"
+        assert connection.recv(10) == b""
+
+
+def test_a_server_that_is_down_is_known_by_its_check(controller: Controller) -> None:
+    controller.start()
+    port = free_port()
+    dead = str(free_port())
+    controller.reconfigure("db", reqMode="tcp", srcPort=str(port), port=dead, checkTcp="true", clitcpka="true", **OUT)
+
+    assert eventually(lambda: "is DOWN" in controller.log.read_text())
+    text = controller.api("/v1/config").text
+    assert "option clitcpka" in text
+    assert "option tcp-check" in text
+
+
+def test_server_names_decide_on_an_sni_port(controller: Controller, echo: Callable[..., Echo]) -> None:
+    controller.start()
+    port = free_port()
+    shared = {"reqMode": "sni", "srcPort": str(port), **OUT}
+    beginning = {"servicePath": "test.", "pathType": "req_ssl_sni -i -m beg", "aclName": "01-a"}
+    controller.reconfigure("a", port=echo("a", "test.org").port, **beginning, **shared)
+    controller.reconfigure("b", port=echo("b", "b.org").port, servicePath="b.org", **shared)
+
+    assert hear(port, "test.example") == "a"
+    assert hear(port, "b.org") == "b"
+    with pytest.raises((ssl.SSLError, OSError)):
+        hear(port, "c.org")
+
+
+def test_sni_and_terminated_tls_share_a_port(tls: Tls, origin: Origins, echo: Callable[..., Echo]) -> None:
+    (tls.certs / "a").write_text(make_certificate("a.org")[0])
+    tls.begin()
+    tls.reconfigure("web", serviceDomain="a.org", port=str(origin("web").port), **OUT)
+    through = {"servicePath": "through.org", "srcPort": str(tls.tls), "port": echo("through", "through.org").port}
+    assert tls.reconfigure("through", reqMode="sni", **through, **OUT).status == 200
+
+    assert hear(tls.tls, "through.org") == "through"
+    seen = tls.get_tls("/")
+    assert seen.text.split()[0] == "web"
+    assert "x-forwarded-for: 127.0.0.1" in seen.text.lower()
