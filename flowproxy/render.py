@@ -228,8 +228,9 @@ class Renderer:
 
 
 def _servers(backend: Backend, endpoints: Mapping[str, tuple[Endpoint, ...]]) -> tuple[Server, ...]:
+    alone = len(backend.targets) == 1  # else two services of a group may have one address
     return tuple(
-        Server(endpoint.name, endpoint.address, port)
+        Server(endpoint.name if alone else f"{endpoint.name}-{port}", endpoint.address, port)
         for host, port in backend.targets
         for endpoint in sorted((Endpoint.of_address(host),) if is_address(host) else endpoints.get(host, ()))
     )

@@ -6,6 +6,8 @@ import http.client
 import json
 import os
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -14,6 +16,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import psutil
+from cryptography import x509
 from support import eventually, free_port
 
 
@@ -89,6 +92,50 @@ class Controller:
         for process in psutil.process_iter(["cmdline"]):
             if str(self.folder) in " ".join(process.info["cmdline"] or []):
                 process.kill()
+
+
+class Tls(Controller):
+    """A controller with one port for TLS beside the plain one."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.tls = free_port()
+        self.certs = folder.parent / "certs"
+        self.secrets = folder.parent / "secrets"
+        self.certs.mkdir()
+        self.secrets.mkdir()
+
+    def begin(self, **environment: str) -> Tls:
+        given = {"DEFAULT_PORTS": f"{self.traffic},{self.tls}:ssl", "FLOWPROXY_SECRETS": str(self.secrets)}
+        self.start(**given | environment)
+        return self
+
+    def serial(self, name: str | None = None) -> int:
+        """Of the certificate that a client is shown that asks for this server name."""
+        with self.connect(name) as connection:
+            shown = connection.getpeercert(binary_form=True)
+        assert shown
+        return x509.load_der_x509_certificate(shown).serial_number
+
+    def connect(self, name: str | None = None, protocols: tuple[str, ...] = ("http/1.1",)) -> ssl.SSLSocket:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.set_alpn_protocols(list(protocols))
+        return context.wrap_socket(socket.create_connection(("127.0.0.1", self.tls), 10), server_hostname=name)
+
+    def get_tls(self, path: str, host: str = "a.org") -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.tls, timeout=10)
+        connection.sock = self.connect(host)
+        connection.request("GET", path, headers={"Host": host})
+        answer = connection.getresponse()
+        return Answer(answer.status, answer.read().decode(), dict(answer.getheaders()))
+
+    def put_certificate(self, name: str, pem: str) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection.request("PUT", f"/v1/docker-flow-proxy/cert?certName={name}", body=pem)
+        answer = connection.getresponse()
+        return Answer(answer.status, answer.read().decode(), dict(answer.getheaders()))
 
 
 def fetch(port: int, path: str, method: str = "GET", headers: dict[str, str] | None = None) -> Answer:

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from controller import Controller, Origin
+from controller import Controller, Origin, Tls
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -67,3 +67,12 @@ def origin() -> Iterator[Callable[[str], Origin]]:
         release.set()
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Iterator[Tls]:
+    controller = Tls(tmp_path / "state")
+    try:
+        yield controller
+    finally:
+        controller.end()

@@ -2,72 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
-import socket
-import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from certificates import make_certificate
-from controller import Answer, Controller, Origin, fetch
-from cryptography import x509
-from support import eventually, free_port
+from controller import Origin, Tls, fetch
+from support import eventually
 
 Origins = Callable[[str], Origin]
-
-
-class Tls(Controller):
-    """A controller with one port for TLS beside the plain one."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.tls = free_port()
-        self.certs = folder.parent / "certs"
-        self.secrets = folder.parent / "secrets"
-        self.certs.mkdir()
-        self.secrets.mkdir()
-
-    def begin(self, **environment: str) -> Tls:
-        given = {"DEFAULT_PORTS": f"{self.traffic},{self.tls}:ssl", "FLOWPROXY_SECRETS": str(self.secrets)}
-        self.start(**given | environment)
-        return self
-
-    def serial(self, name: str | None = None) -> int:
-        """Of the certificate that a client is shown that asks for this server name."""
-        with self.connect(name) as connection:
-            shown = connection.getpeercert(binary_form=True)
-        assert shown
-        return x509.load_der_x509_certificate(shown).serial_number
-
-    def connect(self, name: str | None = None, protocols: tuple[str, ...] = ("http/1.1",)) -> ssl.SSLSocket:
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        context.set_alpn_protocols(list(protocols))
-        return context.wrap_socket(socket.create_connection(("127.0.0.1", self.tls), 10), server_hostname=name)
-
-    def get_tls(self, path: str, host: str = "a.org") -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.tls, timeout=10)
-        connection.sock = self.connect(host)
-        connection.request("GET", path, headers={"Host": host})
-        answer = connection.getresponse()
-        return Answer(answer.status, answer.read().decode(), dict(answer.getheaders()))
-
-    def put_certificate(self, name: str, pem: str) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        connection.request("PUT", f"/v1/docker-flow-proxy/cert?certName={name}", body=pem)
-        answer = connection.getresponse()
-        return Answer(answer.status, answer.read().decode(), dict(answer.getheaders()))
-
-
-@pytest.fixture
-def tls(tmp_path: Path) -> Iterator[Tls]:
-    controller = Tls(tmp_path / "state")
-    try:
-        yield controller
-    finally:
-        controller.end()
 
 
 def test_without_a_certificate_the_port_speaks_plain_http(tls: Tls) -> None:

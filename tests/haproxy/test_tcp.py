@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -10,11 +11,8 @@ from pathlib import Path
 
 import pytest
 from certificates import make_certificate
-from controller import Controller, Origin, fetch
+from controller import Controller, Origin, Tls, fetch
 from support import eventually, free_port
-from test_certificates import Tls, tls
-
-__all__ = ["tls"]
 
 Origins = Callable[[str], Origin]
 OUT = {"outboundHostname": "127.0.0.1"}
@@ -41,11 +39,16 @@ class Echo:
                 if self.context:
                     connection = self.context.wrap_socket(connection, server_side=True)
                 connection.sendall(name.encode())
-                threading.Thread(target=connection.recv, args=(1,), daemon=True).start()
+                threading.Thread(target=_until_closed, args=(connection,), daemon=True).start()
             except ssl.SSLError:
                 continue
             except OSError:
                 return
+
+
+def _until_closed(connection: socket.socket) -> None:
+    with connection, contextlib.suppress(OSError):
+        connection.recv(1)
 
 
 @pytest.fixture
