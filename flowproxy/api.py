@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from flowproxy import __version__
 from flowproxy.answers import answer, described_entry, described_route, described_service
@@ -20,15 +21,18 @@ from flowproxy.errors import (
     Problem,
     ProxyUnavailable,
     RejectedByHAProxy,
+    ReplicaFailed,
     UnknownAddress,
     UnroutedService,
 )
 from flowproxy.keyring import Keyring
+from flowproxy.metrics import exposition
 from flowproxy.names import Names
 from flowproxy.parameters import parse
 from flowproxy.proxy import Proxy
 from flowproxy.reconciler import Reconciler
 from flowproxy.registry import Entry, Origin, Registry
+from flowproxy.replicas import Replicas, Reply
 from flowproxy.routing import Request, match
 from flowproxy.settings import Settings
 from flowproxy.swarm import SwarmStatus
@@ -36,12 +40,14 @@ from flowproxy.swarm import SwarmStatus
 _log = structlog.get_logger(__name__)
 
 _BODY_BYTES = 1 << 20
+_DISTRIBUTED = "Distributed to all instances"
 _STATUS: dict[type[Exception], int] = {
     UnroutedService: 409,
     InvalidService: 400,
     InvalidCertificate: 400,
     OwnedElsewhere: 409,
     RejectedByHAProxy: 500,
+    ReplicaFailed: 500,
     UnknownAddress: 500,
     ProxyUnavailable: 503,
 }
@@ -58,6 +64,7 @@ class Api:
         proxy: Proxy,
         names: Names,
         keyring: Keyring,
+        replicas: Replicas,
         swarm_status: Callable[[], SwarmStatus],
     ) -> None:
         self._settings = settings
@@ -66,6 +73,7 @@ class Api:
         self._proxy = proxy
         self._names = names
         self._keyring = keyring
+        self._replicas = replicas
         self._swarm_status = swarm_status
 
     def application(self) -> web.Application:
@@ -83,6 +91,12 @@ class Api:
         for prefix in ("/v1/docker-flow-proxy/", "/v1/"):
             application.router.add_put(f"{prefix}cert", self.put_certificate)
             application.router.add_route("*", f"{prefix}certs", self.certificates)
+            application.router.add_route("*", f"{prefix}metrics", self.statistics)
+            application.router.add_route("*", f"{prefix}successfulinitreload", self.first_listing)
+        application.router.add_route("*", "/v1/docker-flow-swarm-listener/notify-services", self.notify)
+        application.router.add_route("*", "/v1/docker-flow-swarm-listener/get-services", self.listed)
+        application.router.add_route("*", "/v1/docker-flow-swarm-listener/ping", self.notify)
+        application.router.add_get("/metrics", self.metrics)
         application.router.add_route("*", "/v1/test", self.ping)
         application.router.add_route("*", "/v2/test", self.ping)
         application.router.add_get("/v1/services", self.services)
@@ -98,6 +112,9 @@ class Api:
         parameters = await _parameters(request)
         service = parse(parameters, self._settings.defaults)
         name = service.service_name
+        if service.distribute:
+            await self._pass_on(request, parameters)
+            return web.json_response(answer("OK", _DISTRIBUTED, service))
         before = self._registry.get(name)
         if service.replicas == 0 or not self._settings.takes(service):
             await self._reconciler.live(self._registry.remove(name, Origin.API), name)
@@ -114,9 +131,13 @@ class Api:
         return web.json_response(answer("OK", "", service))
 
     async def remove(self, request: web.Request) -> web.Response:
-        name = (await _parameters(request)).get("serviceName", "")
+        parameters = await _parameters(request)
+        name = parameters.get("serviceName", "")
         if not name:
             raise InvalidService("", (Problem("serviceName", "", "is missing; give the name of the service"),))
+        if _is_distributed(parameters):
+            await self._pass_on(request, parameters)
+            return web.json_response(answer("OK", _DISTRIBUTED, name=name) | {"Distribute": True})
         await self._reconciler.live(self._registry.remove(name, Origin.API), name)
         return web.json_response(answer("OK", "", name=name))
 
@@ -127,6 +148,10 @@ class Api:
 
     async def ping(self, _: web.Request) -> web.Response:
         return web.json_response(answer("OK", ""))
+
+    async def first_listing(self, _: web.Request) -> web.Response:
+        """Whether what there was at the start is applied."""
+        return web.Response(status=200 if self._reconciler.outcome.configuration else 500)
 
     async def config(self, request: web.Request) -> web.Response:
         if request.query.get("type", "").lower() == "json":
@@ -142,6 +167,9 @@ class Api:
         if not name or not content:
             missing = "the query certName" if not name else "the body, a PEM file,"
             raise InvalidCertificate(f"{missing} is missing")
+        if _is_distributed(request.query):
+            await self._pass_on(request, request.query)
+            return web.json_response({"Status": "OK", "Message": _DISTRIBUTED, "Certs": None})
         try:
             generation = await self._keyring.put(name, content)
         except OSError as error:
@@ -156,7 +184,29 @@ class Api:
         ]
         return web.json_response({"Status": "OK", "Message": "", "Certs": certificates})
 
+    async def statistics(self, request: web.Request) -> web.Response:
+        if _is_distributed(request.query):
+            replies = await self._pass_on(request, request.query)
+            return web.Response(text="".join(reply.text.rstrip("\n") + "\n" for reply in replies))
+        return web.Response(text=await self._proxy.statistics())
+
+    # Its listener's
+
+    async def notify(self, _: web.Request) -> web.Response:
+        """Nobody needs to be told: the Swarm is read. Its users call it all the same."""
+        return web.json_response({"Status": "OK"})
+
+    async def listed(self, _: web.Request) -> web.Response:
+        """What its listener tells of the services of the Swarm."""
+        entries = self._registry.snapshot().entries.values()
+        listed = [entry for entry in entries if entry.origin == Origin.SWARM]
+        return web.json_response([{"distribute": "true", **entry.parameters} for entry in listed])
+
     # Ours
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        text = await exposition(self._reconciler, self._proxy, self._swarm_status())
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def services(self, _: web.Request) -> web.Response:
         snapshot, outcome = self._registry.snapshot(), self._reconciler.outcome
@@ -215,6 +265,9 @@ class Api:
             }
         )
 
+    async def _pass_on(self, request: web.Request, query: Mapping[str, str]) -> list[Reply]:
+        return await self._replicas.pass_on(request.method, request.path, query, await request.read())
+
     def _restore(self, name: str, before: Entry | None) -> None:
         """A refused call changes nothing."""
         if before and before.origin == Origin.API:
@@ -230,6 +283,10 @@ async def _parameters(request: web.Request) -> dict[str, str]:
         form = await request.post()
         given = {key: value for key, value in form.items() if isinstance(value, str)} | given
     return given
+
+
+def _is_distributed(parameters: Mapping[str, str]) -> bool:
+    return parameters.get("distribute", "").lower() in ("true", "1", "t", "on")
 
 
 async def _without_slash(request: web.Request) -> web.Response:

@@ -16,14 +16,16 @@ from aiohttp import web
 
 from flowproxy.api import Api
 from flowproxy.demo import start_demo
-from flowproxy.errors import OwnedElsewhere, ProxyUnavailable
+from flowproxy.environment import nearest_variable, services
+from flowproxy.errors import InvalidService, InvalidSettings, OwnedElsewhere, ProxyUnavailable
 from flowproxy.keyring import Keyring
 from flowproxy.names import Names
 from flowproxy.parameters import parse
-from flowproxy.proxy import Proxy
+from flowproxy.proxy import Proxy, has_exporter
 from flowproxy.reconciler import Reconciler
 from flowproxy.registry import Entry, Origin, Registry
 from flowproxy.render import Renderer
+from flowproxy.replicas import Replicas
 from flowproxy.settings import Settings, read_user_secrets, secrets_folder
 from flowproxy.store import Store
 from flowproxy.swarm import Swarm, SwarmStatus, is_expected
@@ -43,12 +45,27 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
     proxy = Proxy(settings)
     store = Store(proxy.folder, settings.defaults)
     registry = Registry()
-    renderer = Renderer(settings, run_user=_unprivileged_user(), secrets=read_user_secrets())
+    renderer = Renderer(
+        settings,
+        exporter=await has_exporter(settings.haproxy),
+        run_user=_unprivileged_user(),
+        secrets=read_user_secrets(),
+    )
     reconciler = Reconciler(registry, renderer, proxy, store)
     names = Names(registry)
     swarm = Swarm(registry, settings, environment) if is_expected(settings, environment) else None
     keyring = Keyring(settings.certs, secrets_folder(), registry)
-    api = Api(settings, registry, reconciler, proxy, names, keyring, lambda: swarm.status if swarm else SwarmStatus())
+    replicas = Replicas(settings, names)
+    api = Api(
+        settings,
+        registry,
+        reconciler,
+        proxy,
+        names,
+        keyring,
+        replicas,
+        lambda: swarm.status if swarm else SwarmStatus(),
+    )
 
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(proxy.close)
@@ -56,6 +73,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         site = await _listen(stack, api, settings)
         adopted = await proxy.attach()
         _remember(store, registry, with_swarm=swarm is not None)
+        _register_environment(registry, settings, environment)
         if demo:
             await _register_demo(stack, registry)
         if swarm:
@@ -67,6 +85,8 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
 
         registry.on_change = wake
         await keyring.look()
+        if swarm:
+            await replicas.fetch_certificates(keyring)
         registry.touch()
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -116,6 +136,21 @@ async def _listen(stack: contextlib.AsyncExitStack, api: Api, settings: Settings
     except OSError as error:
         raise ProxyUnavailable(f"the API cannot listen on PORT {settings.port}: {error.strerror or error}") from None
     return site
+
+
+def _register_environment(registry: Registry, settings: Settings, environment: Mapping[str, str]) -> None:
+    """Raises InvalidSettings with a line for each service that is wrong."""
+    described, unknown = services(environment)
+    for variable in unknown:
+        _log.warning("unknown variable", variable=variable, meant=nearest_variable(variable))
+    registry.retain(Origin.ENVIRONMENT, ())
+    for number, parameters in described.items():
+        try:
+            service = parse(parameters, settings.defaults)
+        except InvalidService as error:
+            raise InvalidSettings(f"DFP_SERVICE_{number}{'_' if number else ''}*: {error}") from None
+        if settings.takes(service):
+            registry.put(Entry(service, Origin.ENVIRONMENT, 0.0, parameters))
 
 
 async def _register_demo(stack: contextlib.AsyncExitStack, registry: Registry) -> None:

@@ -42,6 +42,10 @@ class InvalidSettings(ValueError):
     """Environment variables or secrets are wrong: one line per mistake."""
 
 
+class ReplicaFailed(Exception):
+    """A call that was to reach all replicas of the proxy did not."""
+
+
 class RejectedByHAProxy(Exception):
     """HAProxy refuses a configuration; the message is HAProxy's own, without file names of ours."""
 

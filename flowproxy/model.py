@@ -360,6 +360,11 @@ class Service(Parameters):
     destinations: tuple[Destination, ...] = Field((), exclude=True)
     ignored: tuple[str, ...] = Field((), exclude=True, description="Names of parameters that mean nothing here.")
 
+    def asks_the_same(self, other: Service) -> bool:
+        """Whether two differ at most in what means nothing here."""
+        nothing = {"ignored": (), "distribute": False, "replicas": None}
+        return self.model_copy(update=nothing) == other.model_copy(update=nothing)
+
     def hosts(self) -> frozenset[str]:
         """The names whose addresses its requests go to; an IP address needs no looking up."""
         hosts = (destination.outbound_hostname or self.service_name for destination in self.destinations)

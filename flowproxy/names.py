@@ -86,9 +86,10 @@ class Names:
 
     async def _look_up(self, host: str) -> list[str]:
         # In a Swarm `tasks.<name>` is every task of the service, and the plain name only its virtual IP.
-        return await self._ask(f"tasks.{host}") or await self._ask(host)
+        return await self.ask(f"tasks.{host}") or await self.ask(host)
 
-    async def _ask(self, name: str) -> list[str]:
+    async def ask(self, name: str) -> list[str]:
+        """The addresses of exactly this name; none when it does not resolve."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(_LOOKUP_SECONDS):

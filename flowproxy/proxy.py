@@ -30,13 +30,14 @@ from flowproxy.plan import Change, Plan, Reload, RemoveServer
 from flowproxy.plan import (
     Runtime as RuntimePlan,
 )
-from flowproxy.render import CRT_LIST, Configuration
+from flowproxy.render import CRT_LIST, EXPORTER, Configuration
 from flowproxy.runtime import Runtime
 from flowproxy.settings import Settings
 
 _log = structlog.get_logger(__name__)
 
 _CHECK_SECONDS = 60.0
+_EXPORTER_SECONDS = 10.0
 _START_SECONDS = 30.0
 _FINDING = re.compile(r"\[ALERT\]\s+\(\d+\) : (?P<text>.*)")
 _PLACE = re.compile(r"\[[^\]]*haproxy\.cfg:(?P<line>\d+)\]")
@@ -187,6 +188,26 @@ class Proxy:
         except psutil.Error:
             uptime = 0
         return ProxyStatus(info.get("Version", ""), pid, int(info.get("Pid", "0")), uptime)
+
+    async def statistics(self) -> str:
+        """HAProxy's statistics as CSV (management guide, 9.1). Raises ProxyUnavailable."""
+        return await self._worker.ask("show stat") + "\n"
+
+    async def exporter(self) -> bytes:
+        """What HAProxy's own exporter says; nothing where it was not built in or cannot be reached."""
+        try:
+            reader, writer = await asyncio.open_unix_connection(self.folder / EXPORTER)
+        except OSError:
+            return b""
+        try:
+            async with asyncio.timeout(_EXPORTER_SECONDS):
+                writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
+                head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        except (OSError, TimeoutError):
+            return b""
+        finally:
+            writer.close()
+        return body if b" 200 " in head.partition(b"\r\n")[0] else b""
 
     # Reload
 
@@ -358,6 +379,16 @@ class Proxy:
             if self._written.get(path) != content:
                 write_durably(self.folder / path, content)
                 self._written[path] = content
+
+
+async def has_exporter(program: str) -> bool:
+    """Whether HAProxy was built with its exporter for Prometheus."""
+    try:
+        process = await asyncio.create_subprocess_exec(program, "-vv", stdout=asyncio.subprocess.PIPE)
+    except OSError:
+        return False
+    said, _ = await process.communicate()
+    return b"Prometheus exporter" in said
 
 
 def _require_ports(ports: Iterable[int]) -> None:

@@ -73,7 +73,7 @@ class Registry:
         name = entry.service.service_name
         present = self._entries.get(name)
         if present and present.origin.outranks(entry.origin):
-            if present.service == entry.service:
+            if present.service.asks_the_same(entry.service):
                 return self._generation
             raise OwnedElsewhere(
                 f"service {name}: its parameters come from {present.origin}, which goes before {entry.origin};"

@@ -37,6 +37,7 @@ _JSON_LOG = (
 
 
 NO_LISTENERS = Listeners((), (), ())
+EXPORTER = "exporter.sock"
 CRT_LIST = "crt-list.txt"
 FILTERS = ("word", "words", "line", "weak", "argument", "duration", "comment")
 
@@ -133,11 +134,17 @@ class Renderer:
     """Holds the templates and the settings; a folder of the user's comes before ours, file by file."""
 
     def __init__(
-        self, settings: Settings, *, run_user: str | None = None, secrets: Mapping[str, str] = _NO_SECRETS
+        self,
+        settings: Settings,
+        *,
+        exporter: bool = False,
+        run_user: str | None = None,
+        secrets: Mapping[str, str] = _NO_SECRETS,
     ) -> None:
         folders = [folder for folder in (settings.templates, OURS) if folder is not None]
         self._settings = settings
         self._run_user = run_user
+        self._exporter = exporter
         self._secrets = secrets
         self._default_users = complete(settings.users, encrypted=settings.users_pass_encrypted)
         if settings.users and not self._default_users:
@@ -180,6 +187,7 @@ class Renderer:
                 *((stage, table.rules[stage]) for stage in (PATTERN, ANY, DEFAULT)),
             ],
             run_user=self._run_user,
+            exporter=self._settings.state_dir.resolve() / EXPORTER if self._exporter else None,
             default_users=self._default_users,
             listeners=listening.listeners,
             shared_ports=frozenset(listener.port for listener in listening.listeners if listener.beside_http),

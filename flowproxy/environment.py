@@ -1,0 +1,44 @@
+"""Services that the environment describes: DFP_SERVICE_<NAME>, and DFP_SERVICE_<n>_<NAME> for several."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+
+from flowproxy.parameters import DESTINATION_PARAMETERS, SERVICE_PARAMETERS
+
+_VARIABLE = re.compile(r"DFP_SERVICE_(?:(?P<service>[0-9]+)_)?(?P<name>[A-Z_]*[A-Z])(?:_(?P<index>[0-9]+))?")
+
+
+def services(environment: Mapping[str, str]) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """The parameters of each service, by its number, which is empty without one; and the names that mean nothing."""
+    found: dict[str, dict[str, str]] = {}
+    unknown = []
+    for variable, value in environment.items():
+        parts = _VARIABLE.fullmatch(variable)
+        if not parts:
+            continue
+        parameter = _PARAMETERS.get(parts["name"].replace("_", ""))
+        if parameter is None:
+            unknown.append(variable)
+            continue
+        index = f".{parts['index']}" if parts["index"] else ""
+        if value:
+            found.setdefault(parts["service"] or "", {})[parameter + index] = value
+    return found, sorted(unknown)
+
+
+# The system we replace writes some names with and some without underscores.
+_PARAMETERS = {name.upper(): name for name in (*SERVICE_PARAMETERS, *DESTINATION_PARAMETERS)}
+_PARAMETERS |= {name.upper(): name for name in ("reqPathSearch", "reqPathReplace", "serviceDomainMatchAll")}
+
+
+def nearest_variable(variable: str) -> str | None:
+    """The variable that a misspelt one probably means."""
+    parts = _VARIABLE.fullmatch(variable)
+    name = parts["name"].replace("_", "") if parts else ""
+    close = difflib.get_close_matches(name, _PARAMETERS, n=1, cutoff=0.7)
+    if not parts or not close:
+        return None
+    return variable.replace(parts["name"], re.sub(r"(?=[A-Z])", "_", _PARAMETERS[close[0]]).upper())

@@ -1,0 +1,49 @@
+"""What Prometheus is told: our own figures, and HAProxy's from its exporter where it was built in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from flowproxy.proxy import Proxy
+from flowproxy.reconciler import Reconciler
+from flowproxy.swarm import SwarmStatus
+
+
+class _Figures(Collector):
+    """Read when asked: nothing is counted twice."""
+
+    def __init__(self, reconciler: Reconciler, proxy: Proxy, swarm: SwarmStatus) -> None:
+        self._reconciler = reconciler
+        self._proxy = proxy
+        self._swarm = swarm
+
+    def collect(self) -> Iterable[Metric]:
+        outcome = self._reconciler.outcome
+        yield CounterMetricFamily("flowproxy_reloads", "Reloads of HAProxy.", value=self._proxy.reloads)
+        yield CounterMetricFamily(
+            "flowproxy_runtime_updates", "Changes made without a reload.", value=self._proxy.runtime_updates
+        )
+        yield GaugeMetricFamily("flowproxy_generation", "What is applied.", value=outcome.applied)
+        yield GaugeMetricFamily(
+            "flowproxy_converged", "Whether HAProxy is where it should be.", value=float(outcome.failure is None)
+        )
+        yield GaugeMetricFamily("flowproxy_routes", "Routes of all services.", value=len(outcome.table.routes))
+        yield GaugeMetricFamily("flowproxy_conflicts", "Claims that lost.", value=len(outcome.table.conflicts))
+        quarantined = GaugeMetricFamily("flowproxy_quarantined", "Services that are refused.", labels=["service"])
+        for name in outcome.quarantined:
+            quarantined.add_metric([name], 1)
+        yield quarantined
+        yield GaugeMetricFamily(
+            "flowproxy_swarm_connected", "Whether the Swarm is reached.", value=float(self._swarm.connected)
+        )
+
+
+async def exposition(reconciler: Reconciler, proxy: Proxy, swarm: SwarmStatus) -> bytes:
+    """The text format, HAProxy's figures behind ours."""
+    registry = CollectorRegistry()
+    registry.register(_Figures(reconciler, proxy, swarm))
+    return generate_latest(registry) + await proxy.exporter()

@@ -1,0 +1,100 @@
+"""The other replicas of this proxy: a call passed on to all of them, and certificates fetched from them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import aiohttp
+import structlog
+
+from flowproxy.errors import InvalidCertificate, ReplicaFailed
+from flowproxy.keyring import Keyring
+from flowproxy.names import Names
+from flowproxy.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+_CALL_SECONDS = 45  # a call may wait for a name to resolve
+_GREETING_SECONDS = 3
+
+
+class Reply(NamedTuple):
+    address: str
+    status: int
+    text: str
+
+
+class Replicas:
+    """Found by the name `tasks.<SERVICE_NAME>`, this one among them."""
+
+    def __init__(self, settings: Settings, names: Names) -> None:
+        self._settings = settings
+        self._names = names
+
+    async def pass_on(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> list[Reply]:
+        """The replies of all replicas to the same call. Raises ReplicaFailed with every one that did not do it."""
+        addresses = await self._addresses()
+        if not addresses:
+            raise ReplicaFailed(
+                f"tasks.{self._settings.service_name} does not resolve, so the replicas are not known;"
+                " SERVICE_NAME must be the name of the proxy's service"
+            )
+        own = {**query, "distribute": "false"}
+        timeout = aiohttp.ClientTimeout(total=_CALL_SECONDS)
+        async with aiohttp.ClientSession(timeout=timeout) as session, asyncio.TaskGroup() as calls:
+            tasks = [calls.create_task(self._call(session, address, method, path, own, body)) for address in addresses]
+        replies = [task.result() for task in tasks]
+        failed = [f"{reply.address}: {reply.text[:300]}" for reply in replies if not 200 <= reply.status < 300]
+        if failed:
+            raise ReplicaFailed(f"{len(failed)} of {len(replies)} replicas did not do it: {'; '.join(failed)}")
+        return replies
+
+    async def fetch_certificates(self, keyring: Keyring) -> None:
+        """Takes over the certificates of the replica that has most of them; a new one begins with none."""
+        addresses = await self._addresses()
+        best: list[tuple[str, str]] = []
+        timeout = aiohttp.ClientTimeout(total=_GREETING_SECONDS)
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            for address in addresses:
+                url = f"http://{_literal(address)}:{self._settings.port}/v1/docker-flow-proxy/certs"
+                try:
+                    async with session.get(url) as answer:
+                        listed = (await answer.json())["Certs"]
+                        found = [(str(item["ProxyServiceName"]), str(item["CertContent"])) for item in listed]
+                except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError):
+                    continue
+                best = max(best, found, key=len)
+        present = {name for name, _ in keyring.kept()}
+        for name, content in best:
+            if name in present:
+                continue
+            try:
+                await keyring.put(name, content)
+                _log.info("certificate taken over from another replica", certificate=name)
+            except (InvalidCertificate, OSError) as error:
+                _log.warning("certificate of another replica is not used", certificate=name, reason=str(error))
+
+    async def _addresses(self) -> list[str]:
+        return await self._names.ask(f"tasks.{self._settings.service_name}")
+
+    async def _call(
+        self,
+        session: aiohttp.ClientSession,
+        address: str,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: bytes,
+    ) -> Reply:
+        url = f"http://{_literal(address)}:{self._settings.port}{path}"
+        try:
+            async with session.request(method, url, params=query, data=body) as answer:
+                return Reply(address, answer.status, await answer.text())
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return Reply(address, 0, str(error) or type(error).__name__)
+
+
+def _literal(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
