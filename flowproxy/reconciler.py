@@ -158,17 +158,28 @@ class Reconciler:
         return table, wanted, plan
 
     async def _offenders(self, snapshot: Snapshot) -> dict[str, tuple[Entry, str]]:
-        """The new or changed services that HAProxy refuses even when nobody else is there."""
-        offenders = {}
-        for name, entry in snapshot.entries.items():
-            if self._accepted.get(name) == entry or self._is_rejected(entry):
-                continue
-            _, alone = self._compile({name: entry}, snapshot)
-            try:
-                await self._proxy.check(alone)
-            except RejectedByHAProxy as error:
-                offenders[name] = (entry, str(error))
-        return offenders
+        """The new or changed services that HAProxy refuses beside those that it accepted."""
+        entries = snapshot.entries
+        good = {name: entry for name, entry in self._accepted.items() if name in entries}
+        changed = [n for n, entry in entries.items() if good.get(n) != entry and not self._is_rejected(entry)]
+        return await self._search(good, changed, snapshot)
+
+    async def _search(
+        self, good: dict[str, Entry], names: list[str], snapshot: Snapshot
+    ) -> dict[str, tuple[Entry, str]]:
+        """Halves the suspects until those are left that fail alone; the others are added to the good ones."""
+        suspects = {name: snapshot.entries[name] for name in names}
+        _, together = self._compile({**good, **suspects}, snapshot)
+        try:
+            await self._proxy.check(together)
+        except RejectedByHAProxy as error:
+            if len(names) == 1:
+                return {names[0]: (suspects[names[0]], str(error))}
+            half = len(names) // 2
+            first = await self._search(good, names[:half], snapshot) if half else {}
+            return first | (await self._search(good, names[half:], snapshot) if names else {})
+        good.update(suspects)
+        return {}
 
     def _is_rejected(self, entry: Entry) -> bool:
         rejected = self._rejected.get(entry.service.service_name)

@@ -331,6 +331,26 @@ def test_garbage_in_a_backend_is_that_services_error_alone(controller: Controlle
     assert web("third", servicePath="/third").status == 200
 
 
+def test_of_many_services_at_once_only_the_bad_ones_are_refused(controller: Controller, origin: Origins) -> None:
+    port = str(origin("web").port)
+    environment: dict[str, str] = {}
+    for number in range(1, 31):
+        prefix = f"DFP_SERVICE_{number}"
+        environment |= {
+            f"{prefix}_SERVICE_NAME": f"s{number}",
+            f"{prefix}_SERVICE_PATH": f"/s{number}/",
+            f"{prefix}_PORT": port,
+            f"{prefix}_OUTBOUND_HOSTNAME": "127.0.0.1",
+        }
+        if number in (7, 8, 23):
+            environment[f"{prefix}_BACKEND_EXTRA"] = "garbage"
+    controller.start(**environment)
+
+    assert controller.status["quarantined"].keys() == {"s7", "s8", "s23"}
+    served = [number for number in range(1, 31) if controller.get(f"/s{number}/").status == 200]
+    assert served == [number for number in range(1, 31) if number not in (7, 8, 23)]
+
+
 # Users
 
 
