@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from flowproxy import __version__
 from flowproxy.answers import answer, described_entry, described_route, described_service
+from flowproxy.deprecations import Deprecations
 from flowproxy.errors import (
     InvalidCertificate,
     InvalidService,
@@ -65,6 +66,7 @@ class Api:
         names: Names,
         keyring: Keyring,
         replicas: Replicas,
+        deprecations: Deprecations,
         swarm_status: Callable[[], SwarmStatus],
     ) -> None:
         self._settings = settings
@@ -74,6 +76,7 @@ class Api:
         self._names = names
         self._keyring = keyring
         self._replicas = replicas
+        self._deprecations = deprecations
         self._swarm_status = swarm_status
 
     def application(self) -> web.Application:
@@ -110,6 +113,7 @@ class Api:
 
     async def reconfigure(self, request: web.Request) -> web.Response:
         parameters = await _parameters(request)
+        self._deprecations.tell(parameters)
         service = parse(parameters, self._settings.defaults)
         name = service.service_name
         if service.distribute:

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from flowproxy.api import Api
 from flowproxy.demo import start_demo
+from flowproxy.deprecations import Deprecations
 from flowproxy.environment import nearest_variable, services
 from flowproxy.errors import InvalidService, InvalidSettings, OwnedElsewhere, ProxyUnavailable
 from flowproxy.keyring import Keyring
@@ -53,7 +54,8 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
     )
     reconciler = Reconciler(registry, renderer, proxy, store)
     names = Names(registry)
-    swarm = Swarm(registry, settings, environment) if is_expected(settings, environment) else None
+    deprecations = Deprecations()
+    swarm = Swarm(registry, settings, environment, deprecations) if is_expected(settings, environment) else None
     keyring = Keyring(settings.certs, secrets_folder(), registry)
     replicas = Replicas(settings, names)
     api = Api(
@@ -64,6 +66,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         names,
         keyring,
         replicas,
+        deprecations,
         lambda: swarm.status if swarm else SwarmStatus(),
     )
 

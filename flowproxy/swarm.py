@@ -23,6 +23,7 @@ from docker.errors import DockerException
 from docker.types.daemon import CancellableStream
 from docker.utils import kwargs_from_env
 
+from flowproxy.deprecations import Deprecations
 from flowproxy.errors import InvalidService, SwarmUnavailable
 from flowproxy.listing import (
     Network,
@@ -65,7 +66,10 @@ class SwarmStatus(NamedTuple):
 class Swarm:
     """Watches one daemon, a Swarm manager, and keeps the registry's Swarm services and their tasks."""
 
-    def __init__(self, registry: Registry, settings: Settings, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, registry: Registry, settings: Settings, environment: Mapping[str, str], deprecations: Deprecations
+    ) -> None:
+        self._deprecations = deprecations
         self._registry = registry
         self._settings = settings
         self._environment = dict(environment)
@@ -258,6 +262,7 @@ class Swarm:
                 self._forget(name)
                 continue
             parameters = parameters_of(service, self._settings.label_prefix)
+            self._deprecations.tell(parameters)
             try:
                 asked = parse(parameters, self._settings.defaults)
             except InvalidService as error:

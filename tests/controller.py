@@ -42,8 +42,13 @@ class Controller:
 
     def start(self, *arguments: str, **environment: str) -> Controller:
         self.launch(*arguments, **environment)
-        eventually(lambda: self.api("/v1/status").json["ready"])
+        eventually(self._is_ready)
         return self
+
+    def _is_ready(self) -> bool:
+        if self.process and self.process.poll() is not None:
+            raise RuntimeError(f"the controller ended:\n{self.log.read_text()}")
+        return bool(self.api("/v1/status").json["ready"])
 
     def launch(self, *arguments: str, **environment: str) -> None:
         """Without waiting for it to be ready."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -28,7 +31,12 @@ def eventually(check: Callable[[], T], within: float = 10.0) -> T:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, outside of those that the kernel gives to clients, and given out only once."""
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("", port))
+            return port
+    raise RuntimeError("every port from 20000 to 32000 is taken")
+
+
+_PORTS = itertools.chain(range(20000 + os.getpid() * 7 % 11000, 32000), range(20000, 32000))

@@ -203,6 +203,15 @@ def test_request_headers(
     assert {name: found.get(name) for name in seen} == seen
 
 
+def test_an_old_name_is_told_once(controller: Controller, web: Web) -> None:
+    web(addHeader="X-A one")
+    web(addHeader="X-A two")
+
+    log = controller.log.read_text()
+    assert log.count("deprecated parameter") == 1
+    assert "instead=addReqHeader" in log
+
+
 def test_response_headers(controller: Controller, web: Web) -> None:
     web(
         addResHeader="my-res-header my-res-value",

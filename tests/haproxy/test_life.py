@@ -126,7 +126,7 @@ def test_a_haproxy_that_dies_is_started_again(controller: Controller, origin: Or
     os.kill(haproxy["pid" if role == "master" else "worker"], signal.SIGKILL)
 
     eventually(lambda: controller.get("/").status == 200, within=10)
-    eventually(lambda: controller.status["haproxy"]["worker"] not in (None, haproxy["worker"]))
+    eventually(lambda: (controller.status["haproxy"] or haproxy)["worker"] != haproxy["worker"])
     assert controller.reconfigure("web", servicePath="/b", port="80", outboundHostname="127.0.0.1").status == 200
 
 
