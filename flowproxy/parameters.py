@@ -73,7 +73,10 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
     if problems:
         raise InvalidService(name, tuple(problems))
     service = service.model_copy(update={"destinations": destinations, "ignored": tuple(sorted(ignored))})
-    _require_routes(service)
+    try:
+        _require_routes(service)
+    except InvalidService as error:
+        raise type(error)(name, error.problems + tuple(_misspelt(ignored))) from None
     try:
         certificate_of(service)
     except InvalidCertificate as error:
@@ -128,6 +131,12 @@ def _checked(service: Service, destination: Destination, https_only: bool, probl
         except ValueError as error:
             problems.append(Problem(name + _suffix(destination), ",".join(given), str(error)))
     return destination.model_copy(update=checked)
+
+
+def _misspelt(ignored: Iterable[str]) -> Iterable[Problem]:
+    for name in ignored:
+        if meant := nearest(name):
+            yield Problem(name, "", f"is unknown; did you mean {meant}?")
 
 
 def nearest(name: str) -> str | None:

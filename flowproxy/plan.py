@@ -55,6 +55,9 @@ Change: TypeAlias = (
 )
 
 
+FIRST = "first configuration of this controller"
+
+
 class Nothing(NamedTuple):
     """HAProxy is there already."""
 
@@ -77,7 +80,7 @@ Plan: TypeAlias = Nothing | Runtime | Reload
 def make_plan(running: Configuration | None, wanted: Configuration) -> Plan:
     """The least that brings HAProxy from one configuration to the other."""
     if running is None:
-        return Reload("first configuration")
+        return Reload(FIRST)
     if running.digest != wanted.digest:
         return Reload(_difference(running, wanted))
     gone = tuple(_gone_servers(running, wanted))

@@ -88,6 +88,7 @@ def test_an_unknown_parameter_is_ignored_and_remembered() -> None:
         ({"serviceName": "a b", "servicePath": "/", "port": "80"}, "serviceName: 'a b': must be letters"),
         ({"serviceName": "web", "servicePath": "/"}, "port: is missing"),
         ({"serviceName": "web", "servicePath.1": "/a"}, "port.1: is missing"),
+        ({"serviceName": "web", "servicePth": "/", "port": "80"}, "servicePth: is unknown; did you mean servicePath?"),
         (WEB | {"port": "http"}, "port: 'http': should be a valid integer"),
         (WEB | {"port": "70000"}, "port: '70000': should be less than or equal to 65535"),
         (WEB | {"servicePath": "api"}, 'write "/api"'),
