@@ -27,7 +27,7 @@ from flowproxy.reconciler import Reconciler
 from flowproxy.registry import Entry, Origin, Registry
 from flowproxy.render import Renderer
 from flowproxy.replicas import Replicas
-from flowproxy.settings import Settings, read_user_secrets, secrets_folder
+from flowproxy.settings import Settings, misspelt, read_user_secrets, secrets_folder
 from flowproxy.store import Store
 from flowproxy.swarm import Swarm, SwarmStatus, is_expected
 
@@ -144,8 +144,8 @@ async def _listen(stack: contextlib.AsyncExitStack, api: Api, settings: Settings
 def _register_environment(registry: Registry, settings: Settings, environment: Mapping[str, str]) -> None:
     """Raises InvalidSettings with a line for each service that is wrong."""
     described, unknown = services(environment)
-    for variable in unknown:
-        _log.warning("unknown variable", variable=variable, meant=nearest_variable(variable))
+    for variable, meant in {**misspelt(environment), **{name: nearest_variable(name) for name in unknown}}.items():
+        _log.warning("unknown variable", variable=variable, meant=meant)
     registry.retain(Origin.ENVIRONMENT, ())
     for number, parameters in described.items():
         try:

@@ -6,7 +6,9 @@ the variable.
 
 from __future__ import annotations
 
+import difflib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -270,6 +272,29 @@ def read_user_secrets() -> dict[str, str]:
 def environment() -> dict[str, str]:
     """The variables of this process, for what is not one fixed name: DFP_SERVICE_* and those of the docker SDK."""
     return dict(os.environ)  # noqa: TID251 - the one place that reads it
+
+
+# Read elsewhere: by HAProxy's users of old, by the image, by the docker SDK.
+_ELSEWHERE = {"FLOWPROXY_SECRETS", "FLOWPROXY_IMAGE", "DFP_SERVICE"}
+
+
+def misspelt(given: Iterable[str]) -> dict[str, str | None]:
+    """Variables that look like settings and are none, each with the one that was probably meant."""
+    known = {name for field in Settings.model_fields for name in _variables(field)} | _ELSEWHERE
+    found: dict[str, str | None] = {}
+    for name in given:
+        if name.upper() in known or name.startswith("DFP_SERVICE_"):
+            continue
+        ours = name.startswith(("FLOWPROXY_", "DFP_"))
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.6 if ours else 0.88)
+        if ours or (close and len(name) > 7):  # a short name is soon like another
+            found[name] = close[0] if close else None
+    return found
+
+
+def _variables(field: str) -> list[str]:
+    alias = Settings.model_fields[field].validation_alias
+    return [str(choice).upper() for choice in alias.choices] if isinstance(alias, AliasChoices) else [field.upper()]
 
 
 def _public_name(name: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flowproxy.errors import InvalidSettings
-from flowproxy.settings import Settings, read_settings
+from flowproxy.settings import Settings, misspelt, read_settings
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +59,25 @@ def test_a_port_for_traffic_must_be_one(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("DEFAULT_PORTS", "80,https")
     with pytest.raises(InvalidSettings, match="DEFAULT_PORTS: 'https'"):
         read_settings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("TIMEOUT_SERVR", "TIMEOUT_SERVER"),
+        ("DEFAULT_PORT", "DEFAULT_PORTS"),
+        ("FLOWPROXY_SWARMS", "FLOWPROXY_SWARM"),
+        ("DFP_STATS_PAS", "DFP_STATS_PASS"),
+    ],
+)
+def test_a_misspelt_variable_is_told_with_the_right_one(variable: str, meant: str) -> None:
+    assert misspelt([variable]) == {variable: meant}
+
+
+def test_variables_of_others_are_none_of_our_business() -> None:
+    assert (
+        misspelt(["PATH", "HOME", "USER", "LANG", "HOSTNAME", "DOCKER_HOST", "IPS", "PORT", "DFP_SERVICE_1_PORT"]) == {}
+    )
 
 
 def test_every_setting_is_described() -> None:
