@@ -93,7 +93,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         registry.touch()
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_until_signal(), name="signals")
+                tasks.create_task(_until_signal(reconciler), name="signals")
                 tasks.create_task(names.run(), name="names")
                 tasks.create_task(keyring.run(), name="certificates")
                 tasks.create_task(_reconcile(reconciler, names, swarm), name="reconciler")
@@ -192,13 +192,15 @@ async def _announce(
     )
 
 
-async def _until_signal() -> None:
+async def _until_signal(reconciler: Reconciler) -> None:
+    """Ends everything by _Stop, but not in the middle of a round: a HAProxy that is reloading misses signals."""
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     await told.wait()
-    raise _Stop
+    async with reconciler.between_rounds:
+        raise _Stop
 
 
 def _unprivileged_user() -> str | None:

@@ -59,6 +59,7 @@ class Reconciler:
         self._accepted: Mapping[str, Entry] = {}
         self._rejected: dict[str, tuple[Entry, str]] = {}
         self._waiters: list[_Waiter] = []
+        self.between_rounds = asyncio.Lock()  # whoever holds it knows that no reload is under way
         self.outcome = Outcome()
 
     def wake(self) -> None:
@@ -73,8 +74,8 @@ class Reconciler:
         while True:
             await self._awake.wait()
             self._awake.clear()
-            snapshot = self._registry.snapshot()
-            self.outcome = await self._round(snapshot)
+            async with self.between_rounds:
+                self.outcome = await self._round(self._registry.snapshot())
             self._tell_waiters()
             if self.outcome.failure:
                 await self._rest()

@@ -19,7 +19,7 @@ import docker
 import psutil
 import requests
 import structlog
-from docker.errors import DockerException
+from docker.errors import DockerException, NotFound
 from docker.types.daemon import CancellableStream
 from docker.utils import kwargs_from_env
 
@@ -218,7 +218,7 @@ class Swarm:
         wanted = self._registry.snapshot().hosts
         asked = {i for i in identities if i in self._services and self._name(self._services[i]) in wanted}
         if asked:
-            self._place_all(await self._call(lambda client: client.tasks(filters=_filters("service", asked))), asked)
+            self._place_all(await self._tasks_of(asked), asked)
 
     async def _fetch(self, identities: set[str] | None) -> tuple[list[SwarmService], Sequence[Mapping[str, Any]]]:
         """The services and their tasks, or all of them, asked for together so that one round sees both."""
@@ -227,12 +227,19 @@ class Swarm:
                 services = calls.create_task(
                     self._call(lambda client: client.services(filters=_filters("id", identities), status=True))
                 )
-                tasks = calls.create_task(
-                    self._call(lambda client: client.tasks(filters=_filters("service", identities)))
-                )
+                tasks = calls.create_task(self._tasks_of(identities))
         except* SwarmUnavailable as errors:
             raise errors.exceptions[0] from None
         return [as_service(raw) for raw in services.result()], tasks.result()
+
+    async def _tasks_of(self, identities: Collection[str] | None) -> Sequence[Mapping[str, Any]]:
+        """Docker answers 404 to a filter with a service that is gone; then all tasks are asked for."""
+        try:
+            return await self._call(lambda client: client.tasks(filters=_filters("service", identities)))
+        except SwarmUnavailable as error:
+            if not isinstance(error.__cause__, NotFound):
+                raise
+            return await self._call(lambda client: client.tasks())
 
     def _place_all(self, raw: Sequence[Mapping[str, Any]], identities: Collection[str]) -> None:
         """Of services that some route sends to; one that only the API knows by its name is placed too."""

@@ -6,6 +6,7 @@ watching that matters here.
 
 import contextlib
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +75,7 @@ def watching(wire: Wire, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
         yield controller
     finally:
         controller.end()
+        sys.stdout.write(controller.log.read_text(errors="replace"))
 
 
 @pytest.fixture(autouse=True)
