@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flowproxy.model import Destination, Service
+from flowproxy.model import Destination, Parameters, Service
+from flowproxy.parameters import DESTINATION_PARAMETERS, SERVICE_PARAMETERS
 from flowproxy.reconciler import Outcome
 from flowproxy.registry import Entry
 from flowproxy.routing import Route
@@ -45,12 +46,10 @@ def answer(status: str, message: str, service: Service | None = None, name: str 
 
 
 def described_service(service: Service) -> dict[str, Any]:
-    """A service as `config?type=json` shows it."""
+    """A service as `config?type=json` shows it; nobody's password and no key."""
     return {
         **_empty(),
-        "ServiceName": service.service_name,
-        "AclName": service.acl_name or "",
-        "IsDefaultBackend": service.is_default_backend,
+        **_named(service, SERVICE_PARAMETERS, hidden=("users", "users_secret", "service_cert")),
         "Replicas": service.replicas or 0,
         "IsGlobal": service.replicas is None,
         "ServiceDest": [_destination(destination) for destination in service.destinations],
@@ -108,21 +107,40 @@ def _empty() -> dict[str, Any]:
 
 
 def _destination(destination: Destination) -> dict[str, Any]:
+    rewrites = [f"{rewrite.search},{rewrite.replace}" for rewrite in destination.req_path_search_replace]
     return {
         **dict.fromkeys(_DESTINATION_TEXTS, ""),
         **dict.fromkeys(_DESTINATION_FLAGS, False),
         **{name: [] for name in _DESTINATION_LISTS},
         **dict.fromkeys(_DESTINATION_NUMBERS, 0),
+        **_named(destination, DESTINATION_PARAMETERS),
         "Index": destination.index,
         "Port": str(destination.port or ""),
-        "PathType": "path_beg",
-        "ReqMode": "http",
-        "ReqModeFormatted": "http",
-        "OutboundHostname": destination.outbound_hostname or "",
-        "ServiceDomain": list(destination.service_domain),
+        "HttpsPort": destination.https_port or 0,
+        "HttpsRedirectCode": str(destination.https_redirect_code or ""),
+        "ReqModeFormatted": destination.req_mode,
+        "ReqPathSearchReplace": ":".join(rewrites),
+        "ReqPathSearchReplaceFormatted": rewrites,
         "ServiceHeader": {header.name: header.value for header in destination.service_header},
-        "ServicePath": list(destination.service_path),
-        "ServicePathExclude": list(destination.service_path_exclude),
         "SrcPort": destination.src_port or 0,
+        "SrcHttpsPort": destination.src_https_port or 0,
         "UserAgent": {"Value": list(destination.user_agent) or None, "AclName": ""},
     }
+
+
+def _named(model: Parameters, names: Mapping[str, str], hidden: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The values under the names that start with a capital, which are known to clients."""
+    shown = {}
+    for public, field in names.items():
+        if field not in hidden:
+            value = getattr(model, field)
+            name = "CheckTCP" if public == "checkTcp" else public[0].upper() + public[1:]
+            shown[name] = "" if value is None else list(value) if isinstance(value, tuple) else value
+    return {name: value for name, value in shown.items() if name in _KNOWN}
+
+
+_KNOWN = {
+    *(*_TEXTS, *_FLAGS, *_LISTS, *_NUMBERS, "ServiceName"),
+    *(*_DESTINATION_TEXTS, *_DESTINATION_FLAGS, *_DESTINATION_LISTS, *_DESTINATION_NUMBERS),
+    *("PathType", "ReqMode", "ServiceDomain", "ServicePath", "ServicePathExclude"),
+}

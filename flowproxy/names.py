@@ -54,7 +54,7 @@ class Names:
         """Returns when the name has addresses or a place in the Swarm. Raises UnknownAddress after `within` seconds."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within
-        while not self._registry.snapshot().tasks.get(host) and not await self._refresh(host):
+        while not self._registry.tasks_of(host) and not await self._refresh(host):
             if loop.time() > deadline:
                 raise UnknownAddress(
                     f"the name {host} does not resolve; is the service on a network of the proxy, is its name right?"
@@ -76,7 +76,7 @@ class Names:
     async def _refresh(self, host: str) -> bool:
         """Looks the name up; an answer that fails leaves the addresses that were known."""
         addresses = await self._look_up(host)
-        known = self._registry.snapshot().addresses.get(host)
+        known = self._registry.addresses_of(host)
         if addresses:
             self._registry.resolve(host, map(Endpoint.of_address, addresses))
         elif known is None:

@@ -139,6 +139,18 @@ class Registry:
     def get(self, name: str) -> Entry | None:
         return self._entries.get(name)
 
+    def tasks_of(self, name: str) -> tuple[Endpoint, ...] | None:
+        """Where the tasks of a Swarm service are; None when it was not placed."""
+        return self._tasks.get(name)
+
+    def addresses_of(self, host: str) -> tuple[Endpoint, ...] | None:
+        """What a host name resolves to; None when it was not looked up."""
+        return self._addresses.get(host)
+
+    def refusal(self, name: str) -> str | None:
+        """Why a service's parameters are wrong."""
+        return self._invalid.get(name)
+
     def snapshot(self) -> Snapshot:
         return Snapshot(
             self._generation,

@@ -273,7 +273,7 @@ class Swarm:
             try:
                 asked = parse(parameters, self._settings.defaults)
             except InvalidService as error:
-                if self._registry.snapshot().invalid.get(name) != str(error):
+                if self._registry.refusal(name) != str(error):
                     _log.warning("service refused", service=name, reason=str(error))
                 self._registry.refuse(name, str(error))
                 continue
@@ -300,7 +300,7 @@ class Swarm:
             self._changing.discard(service.id)
         endpoints = [endpoint for task in tasks if task.serving and (endpoint := shared(task, networks))]
         serving = any(task.serving for task in tasks)
-        before = self._registry.snapshot().tasks.get(self._name(service))
+        before = self._registry.tasks_of(self._name(service))
         if serving and not endpoints and before != ():
             _log.warning(
                 "service is on no network of the proxy; add one of the proxy's networks to it",

@@ -50,6 +50,19 @@ def test_an_answer_has_every_field_of_the_system_we_replace(api: Controller) -> 
     assert destination.keys() == set(DESTINATION_FIELDS.split())
 
 
+def test_an_answer_tells_what_was_asked_for_but_no_secret(api: Controller) -> None:
+    asked = {"addReqHeader": "X-A one", "users": "me:hidden", "allowedMethods": "GET", "httpsRedirectCode": "301"}
+    answer = api.reconfigure("web", **GOOD, **asked, reqPathSearchReplace="/a,/b", checkTcp="true")
+
+    assert answer.json["AddReqHeader"] == ["X-A one"]
+    (destination,) = answer.json["ServiceDest"]
+    assert destination["AllowedMethods"] == ["GET"]
+    assert destination["HttpsRedirectCode"] == "301"
+    assert destination["ReqPathSearchReplaceFormatted"] == ["/a,/b"]
+    assert destination["CheckTCP"] is True
+    assert "hidden" not in answer.text + api.api("/v1/config", type="json").text + api.log.read_text()
+
+
 @pytest.mark.parametrize(
     ("parameters", "status", "said"),
     [
