@@ -94,7 +94,7 @@ class Configuration(BaseModel):
     def text(self) -> str:
         """haproxy.cfg"""
         parts = [
-            f"# Written by Flowproxy; a change by hand is lost.\nglobal\n    description {self.digest}\n\n{self.head}"
+            f"# Written by Flowproxy; a change by hand is lost.\nglobal\n    description {self.digest}\n\n{self.head.rstrip()}\n"
         ]
         for name, section in self.sections.items():
             parts.append(section.text)
