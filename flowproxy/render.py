@@ -94,7 +94,9 @@ class Configuration(BaseModel):
     def text(self) -> str:
         """haproxy.cfg"""
         parts = [
-            f"# Written by Flowproxy; a change by hand is lost.\nglobal\n    description {self.digest}\n\n{self.head.rstrip()}\n"
+            "# Written by Flowproxy; a change by hand is lost.",
+            f"global\n    description {self.digest}\n",
+            f"{self.head.rstrip()}\n",
         ]
         for name, section in self.sections.items():
             parts.append(section.text)
