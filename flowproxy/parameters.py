@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import TypeVar, cast, get_origin
 
 from pydantic import ValidationError
@@ -84,6 +84,12 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
     return service
 
 
+def _checked_part(value: str) -> str:
+    if not value.strip("/?.:"):
+        raise ValueError(f"{value!r} holds nothing but delimiters, so no part of a path equals it")
+    return checked_line(value)
+
+
 def certificate_of(service: Service) -> Certificate | None:
     """The one that came as serviceCert, named after the first domain. Raises InvalidCertificate."""
     if service.service_cert is None:
@@ -117,9 +123,11 @@ def _checked(service: Service, destination: Destination, https_only: bool, probl
     """The destination with its paths and domains, whose form depends on how they are compared."""
     whole_paths = destination.req_mode == "http" and destination.path_type in ("path_beg", "path")
     expression = "reg" in (service.service_domain_algo or "")
-    checks = {
-        "servicePath": checked_path if whole_paths else checked_line,
-        "servicePathExclude": checked_path if whole_paths else checked_line,
+    between_delimiters = destination.path_type.startswith(("path_dir", "path_dom"))
+    check_path = checked_path if whole_paths else _checked_part if between_delimiters else checked_line
+    checks: dict[str, Callable[[str], str]] = {
+        "servicePath": check_path,
+        "servicePathExclude": check_path,
         "serviceDomain": checked_line if expression else checked_domain,
     }
     checked: dict[str, object] = {"https_only": https_only or destination.https_only}

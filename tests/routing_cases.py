@@ -27,7 +27,7 @@ CANDIDATES = st.lists(
         lambda domain, algorithm, path_type, path, header, agent, exclude, default, created, acl: {
             "serviceDomain": domain,
             "serviceDomainAlgo": algorithm,
-            "pathType": path_type,
+            "pathType": path_type if path != "/" else "",  # no part of a path is a lone delimiter
             "servicePath": path,
             "serviceHeader": header,
             "userAgent": agent,
