@@ -84,6 +84,8 @@ def _set_up_log(log_format: str, *, debug: bool) -> None:
             *([structlog.processors.format_exc_info] if log_format == "json" else []),
             renderer,
         ],
+        # A line and its end in one write: HAProxy writes to the same place, and must not come in between.
+        logger_factory=structlog.WriteLoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),
         cache_logger_on_first_use=True,
     )
