@@ -55,7 +55,7 @@ Change: TypeAlias = (
 )
 
 
-FIRST = "first configuration of this controller"
+UNKNOWN = "at the start, after a failure, or on request"
 
 
 class Nothing(NamedTuple):
@@ -80,7 +80,7 @@ Plan: TypeAlias = Nothing | Runtime | Reload
 def make_plan(running: Configuration | None, wanted: Configuration) -> Plan:
     """The least that brings HAProxy from one configuration to the other."""
     if running is None:
-        return Reload(FIRST)
+        return Reload(UNKNOWN)
     if running.digest != wanted.digest:
         return Reload(_difference(running, wanted))
     gone = tuple(_gone_servers(running, wanted))

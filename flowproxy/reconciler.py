@@ -16,7 +16,7 @@ import structlog
 from flowproxy.errors import ProxyUnavailable, RejectedByHAProxy
 from flowproxy.listeners import compile_listeners
 from flowproxy.parameters import certificate_of
-from flowproxy.plan import FIRST, Nothing, Plan, Reload, Runtime, make_plan
+from flowproxy.plan import UNKNOWN, Nothing, Plan, Reload, Runtime, make_plan
 from flowproxy.proxy import Proxy
 from flowproxy.registry import Entry, Registry, Snapshot
 from flowproxy.render import Configuration, Renderer
@@ -66,7 +66,7 @@ class Reconciler:
         self._awake.set()
 
     def forget_running(self) -> None:
-        """HAProxy was replaced behind our back: the next round reloads."""
+        """Whatever HAProxy runs, the next round reloads."""
         self._running = None
         self.wake()
 
@@ -220,7 +220,7 @@ class Reconciler:
             _log.warning("conflict", route=conflict.route, winner=conflict.winner, loser=conflict.loser)
         match plan:
             case Reload(reason):
-                _log.info("configured" if reason == FIRST else "reloaded", reason=reason, **facts)
+                _log.info("configured" if reason == UNKNOWN else "reloaded", reason=reason, **facts)
             case Runtime(changes):
                 _log.info("updated without reload", changes=len(changes), **facts)
             case Nothing():
