@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import AliasChoices
+from pydantic.fields import FieldInfo
 
+from flowproxy.environment import variable_of
 from flowproxy.model import Destination, Parameters, Service
-from flowproxy.parameters import DESTINATION_PARAMETERS, SERVICE_PARAMETERS
+from flowproxy.parameters import DEPRECATED, DESTINATION_PARAMETERS, SERVICE_PARAMETERS
 from flowproxy.settings import Settings
 
 FOLDER = Path(__file__).parent / "reference"
@@ -19,18 +22,29 @@ def parameters() -> str:
         [
             "# Parameters",
             "",
-            "As labels of a service (`com.df.<name>`, under `deploy: labels:`) and in the query of `reconfigure`.",
+            "Each is a label of a service (`com.df.<name>`, under `deploy: labels:`), a name in the query of",
+            "`reconfigure`, and a variable of the environment: `DFP_SERVICE_<VARIABLE>`, or",
+            "`DFP_SERVICE_<n>_<VARIABLE>` for several services.",
             "A service is taken from its labels when `com.df.notify` is `true`.",
             "",
             "## Of a destination",
             "",
-            "Each may carry an index (`servicePath.1`); without one it is the default of all that do.",
+            "Each may carry an index (`servicePath.1`, `DFP_SERVICE_SERVICE_PATH_1`); without one it is the default of",
+            "all that do.",
             "",
             *_table(Destination, DESTINATION_PARAMETERS),
             "",
             "## Of the service",
             "",
             *_table(Service, SERVICE_PARAMETERS),
+            "",
+            "## Old names",
+            "",
+            "They still work; each that is used is told once in the log.",
+            "",
+            "| old | today |",
+            "| --- | --- |",
+            *(f"| `{old}` | `{new}` |" for old, new in DEPRECATED.items()),
             "",
         ]
     )
@@ -59,10 +73,25 @@ def environment() -> str:
 
 def _table(model: type[Parameters], names: dict[str, str]) -> list[str]:
     rows = [
-        f"| `{public}` | {_default(model.model_fields[name].get_default())} | {model.model_fields[name].description} |"
+        f"| `{public}` | `{variable_of(public)}` | {_type(model.model_fields[name])} "
+        f"| {_default(model.model_fields[name].get_default())} | {model.model_fields[name].description} |"
         for public, name in names.items()
     ]
-    return ["| name | default | meaning |", "| --- | --- | --- |", *rows]
+    return ["| name | variable | type | default | meaning |", "| --- | --- | --- | --- | --- |", *rows]
+
+
+def _type(field: FieldInfo) -> str:
+    """In the words of a user: what the value is."""
+    options = [option for option in get_args(field.annotation) if option is not NoneType] or [field.annotation]
+    kind = options[0]
+    if get_origin(field.annotation) is tuple:
+        return "list"
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    if get_origin(field.annotation) is Literal or get_origin(kind) is Literal:
+        values = get_args(field.annotation) if get_origin(field.annotation) is Literal else get_args(kind)
+        return ", ".join(f"`{value}`" for value in values)
+    return {bool: "boolean", int: "number"}.get(kind, "text")
 
 
 def _default(value: Any) -> str:

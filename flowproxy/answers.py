@@ -66,6 +66,7 @@ def described_entry(name: str, entry: Entry | None, outcome: Outcome) -> dict[st
         "created": entry.created if entry else None,
         "parameters": _shown(entry.parameters) if entry else {},
         "ignored": list(entry.service.ignored) if entry else [],
+        "warnings": list(entry.service.warnings) if entry else [],
         "error": outcome.quarantined.get(name),
         "routes": [described_route(route) for route in outcome.table.routes if route.service == name],
         "servers": {

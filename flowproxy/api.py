@@ -18,14 +18,16 @@ from flowproxy.deprecations import Deprecations
 from flowproxy.errors import (
     InvalidCertificate,
     InvalidService,
+    ListenerFailed,
     OwnedElsewhere,
     Problem,
     ProxyUnavailable,
-    RejectedByHAProxy,
+    Rejected,
     ReplicaFailed,
     UnknownAddress,
     UnroutedService,
 )
+from flowproxy.informants import Informants
 from flowproxy.keyring import Keyring
 from flowproxy.metrics import exposition
 from flowproxy.names import Names
@@ -47,8 +49,9 @@ _STATUS: dict[type[Exception], int] = {
     InvalidService: 400,
     InvalidCertificate: 400,
     OwnedElsewhere: 409,
-    RejectedByHAProxy: 500,
+    Rejected: 500,
     ReplicaFailed: 500,
+    ListenerFailed: 500,
     UnknownAddress: 500,
     ProxyUnavailable: 503,
 }
@@ -66,6 +69,7 @@ class Api:
         names: Names,
         keyring: Keyring,
         replicas: Replicas,
+        informants: Informants,
         deprecations: Deprecations,
         swarm_status: Callable[[], SwarmStatus],
     ) -> None:
@@ -76,6 +80,7 @@ class Api:
         self._names = names
         self._keyring = keyring
         self._replicas = replicas
+        self._informants = informants
         self._deprecations = deprecations
         self._swarm_status = swarm_status
 
@@ -124,12 +129,13 @@ class Api:
             await self._reconciler.live(self._registry.remove(name, Origin.API), name)
             return web.json_response(answer("OK", "", service))
         if not self._settings.do_not_resolve_addr:
+            patience = self._settings.reconfigure_attempts if self._settings.skip_address_validation else 0
             for host in sorted(service.hosts()):
-                await self._names.require(host, within=self._settings.reconfigure_attempts)
+                await self._names.require(host, within=patience)
         generation = self._registry.put(Entry(service, Origin.API, time.time(), parameters))
         try:
             await self._reconciler.live(generation, name)
-        except RejectedByHAProxy:
+        except Rejected:
             self._restore(name, before)
             raise
         return web.json_response(answer("OK", "", service))
@@ -145,7 +151,10 @@ class Api:
         await self._reconciler.live(self._registry.remove(name, Origin.API), name)
         return web.json_response(answer("OK", "", name=name))
 
-    async def reload(self, _: web.Request) -> web.Response:
+    async def reload(self, request: web.Request) -> web.Response:
+        if _is_true(request.query.get("fromListener", "")):
+            await self._informants.notify()
+            return web.json_response(answer("OK", ""))
         self._reconciler.forget_running()
         await self._reconciler.live(self._registry.touch(), "")
         return web.json_response(answer("OK", ""))
@@ -154,8 +163,9 @@ class Api:
         return web.json_response(answer("OK", ""))
 
     async def first_listing(self, _: web.Request) -> web.Response:
-        """Whether what there was at the start is applied."""
-        return web.Response(status=200 if self._reconciler.outcome.configuration else 500)
+        """Whether what there was at the start is applied, that of a listener included where no Swarm is watched."""
+        heard = self._informants.heard or self._swarm_status().last_listing is not None
+        return web.Response(status=200 if heard and self._reconciler.outcome.configuration else 500)
 
     async def config(self, request: web.Request) -> web.Response:
         if request.query.get("type", "").lower() == "json":
@@ -290,7 +300,11 @@ async def _parameters(request: web.Request) -> dict[str, str]:
 
 
 def _is_distributed(parameters: Mapping[str, str]) -> bool:
-    return parameters.get("distribute", "").lower() in ("true", "1", "t", "on")
+    return _is_true(parameters.get("distribute", ""))
+
+
+def _is_true(value: str) -> bool:
+    return value.lower() in ("true", "1", "t", "on")
 
 
 async def _without_slash(request: web.Request) -> web.Response:

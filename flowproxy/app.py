@@ -19,6 +19,7 @@ from flowproxy.demo import start_demo
 from flowproxy.deprecations import Deprecations
 from flowproxy.environment import nearest_variable, services
 from flowproxy.errors import InvalidService, InvalidSettings, OwnedElsewhere, ProxyUnavailable
+from flowproxy.informants import Informants
 from flowproxy.keyring import Keyring
 from flowproxy.names import Names
 from flowproxy.parameters import parse
@@ -58,6 +59,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
     swarm = Swarm(registry, settings, environment, deprecations) if is_expected(settings, environment) else None
     keyring = Keyring(settings.certs, secrets_folder(), registry)
     replicas = Replicas(settings, names)
+    informants = Informants(settings, registry)
     api = Api(
         settings,
         registry,
@@ -66,6 +68,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         names,
         keyring,
         replicas,
+        informants,
         deprecations,
         lambda: swarm.status if swarm else SwarmStatus(),
     )
@@ -89,6 +92,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         registry.on_change = wake
         await keyring.look()
         if swarm:
+            await asyncio.sleep(settings.dns_lookup_pause_ms / 1000)
             await replicas.fetch_certificates(keyring)
         registry.touch()
         try:
@@ -96,6 +100,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
                 tasks.create_task(_until_signal(reconciler), name="signals")
                 tasks.create_task(names.run(), name="names")
                 tasks.create_task(keyring.run(), name="certificates")
+                tasks.create_task(informants.run(), name="listeners")
                 tasks.create_task(_reconcile(reconciler, names, swarm), name="reconciler")
                 tasks.create_task(proxy.watch(reconciler.wake), name="haproxy")
                 if swarm:
@@ -143,7 +148,7 @@ async def _listen(stack: contextlib.AsyncExitStack, api: Api, settings: Settings
 
 def _register_environment(registry: Registry, settings: Settings, environment: Mapping[str, str]) -> None:
     """Raises InvalidSettings with a line for each service that is wrong."""
-    described, unknown = services(environment)
+    described, unknown = services(environment, settings.default_protocol)
     for variable, meant in {**misspelt(environment), **{name: nearest_variable(name) for name in unknown}}.items():
         _log.warning("unknown variable", variable=variable, meant=meant)
     registry.retain(Origin.ENVIRONMENT, ())

@@ -11,8 +11,11 @@ from flowproxy.parameters import DESTINATION_PARAMETERS, SERVICE_PARAMETERS
 _VARIABLE = re.compile(r"DFP_SERVICE_(?:(?P<service>[0-9]+)_)?(?P<name>[A-Z_]*[A-Z])(?:_(?P<index>[0-9]+))?")
 
 
-def services(environment: Mapping[str, str]) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """The parameters of each service, by its number, which is empty without one; and the names that mean nothing."""
+def services(environment: Mapping[str, str], protocol: str | None) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """The parameters of each service, by its number, which is empty without one; and the names that mean nothing.
+
+    `protocol` is their reqMode where they do not say.
+    """
     found: dict[str, dict[str, str]] = {}
     unknown = []
     for variable, value in environment.items():
@@ -25,7 +28,8 @@ def services(environment: Mapping[str, str]) -> tuple[dict[str, dict[str, str]],
             continue
         index = f".{parts['index']}" if parts["index"] else ""
         if value:
-            found.setdefault(parts["service"] or "", {})[parameter + index] = value
+            given = {"reqMode": protocol} if protocol else {}
+            found.setdefault(parts["service"] or "", given)[parameter + index] = value
     return found, sorted(unknown)
 
 
@@ -41,4 +45,9 @@ def nearest_variable(variable: str) -> str | None:
     close = difflib.get_close_matches(name, _PARAMETERS, n=1, cutoff=0.7)
     if not parts or not close:
         return None
-    return variable.replace(parts["name"], re.sub(r"(?=[A-Z])", "_", _PARAMETERS[close[0]]).upper())
+    return variable.replace(parts["name"], variable_of(_PARAMETERS[close[0]]))
+
+
+def variable_of(parameter: str) -> str:
+    """The end of a parameter's variable."""
+    return re.sub(r"(?=[A-Z])", "_", parameter).upper()

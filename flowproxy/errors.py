@@ -46,8 +46,16 @@ class ReplicaFailed(Exception):
     """A call that was to reach all replicas of the proxy did not."""
 
 
-class RejectedByHAProxy(Exception):
+class ListenerFailed(Exception):
+    """A Docker Flow Swarm Listener does not answer, or not as it should."""
+
+
+class Rejected(Exception):
     """HAProxy refuses a configuration; the message is HAProxy's own, without file names of ours."""
+
+
+class InvalidTemplate(Rejected):
+    """A template cannot be read or rendered, or says what it must not."""
 
 
 class ProxyUnavailable(Exception):

@@ -73,6 +73,8 @@ def compile_listeners(candidates: Iterable[Candidate], http_ports: Mapping[int, 
 def _wanted(candidates: Iterable[Candidate]) -> Iterable[tuple[Service, Destination]]:
     for candidate in by_seniority(candidates):
         for destination in candidate.service.destinations:
+            if candidate.service.template_fe_path:
+                continue
             if destination.req_mode != "http" and destination.src_port and destination.port:
                 yield candidate.service, destination
 

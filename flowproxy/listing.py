@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
 from flowproxy.model import Endpoint
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+Interface: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 _ON_THE_WAY = {"new", "pending", "assigned", "accepted", "preparing", "ready", "starting"}
 
@@ -25,6 +26,7 @@ class SwarmService(NamedTuple):
     is_global: bool
     is_job: bool
     updating: bool
+    virtual_addresses: tuple[Interface, ...] = ()
 
 
 class Task(NamedTuple):
@@ -34,7 +36,7 @@ class Task(NamedTuple):
     service_id: str
     state: str
     desired: str
-    addresses: tuple[ipaddress.IPv4Interface | ipaddress.IPv6Interface, ...]
+    addresses: tuple[Interface, ...]
 
     @property
     def serving(self) -> bool:
@@ -52,6 +54,7 @@ def as_service(raw: Mapping[str, Any]) -> SwarmService:
     mode = spec.get("Mode", {})
     status = raw.get("ServiceStatus") or {}
     replicas = mode.get("Replicated", {}).get("Replicas")
+    virtual = (raw.get("Endpoint") or {}).get("VirtualIPs") or []
     return SwarmService(
         id=raw["ID"],
         name=spec["Name"],
@@ -61,6 +64,7 @@ def as_service(raw: Mapping[str, Any]) -> SwarmService:
         is_global="Global" in mode,
         is_job="ReplicatedJob" in mode or "GlobalJob" in mode,
         updating=(raw.get("UpdateStatus") or {}).get("State") in ("updating", "rollback_started"),
+        virtual_addresses=tuple(ipaddress.ip_interface(item["Addr"]) for item in virtual if item.get("Addr")),
     )
 
 
@@ -88,6 +92,16 @@ def shared(task: Task, networks: frozenset[Network]) -> Endpoint | None:
     for address in task.addresses:
         if address.network in networks:
             return Endpoint(task.name, str(address.ip))
+    return None
+
+
+def virtual_endpoint(service: SwarmService, tasks: Iterable[Task], networks: frozenset[Network]) -> Endpoint | None:
+    """The service's virtual IP on a network that its tasks share with this machine or container. That of the ingress
+    network is none, because addresses of tasks there are left out."""
+    of_tasks = {address.network for task in tasks for address in task.addresses}
+    for address in service.virtual_addresses:
+        if address.network in networks and address.network in of_tasks:
+            return Endpoint(f"{service.name}.vip", str(address.ip))
     return None
 
 

@@ -186,15 +186,17 @@ Duration = Annotated[
 RedirectCode = Annotated[int, AfterValidator(lambda v: _one_of(v, (301, 302, 303, 307, 308)))]
 Address = Annotated[str, AfterValidator(_address)]
 Text = Annotated[str, AfterValidator(_text)]
+FilePath = Annotated[str, AfterValidator(_matching(re.compile(r"/[ -~]+"), "is not the absolute path of a file"))]
 Header = Annotated[HeaderMatch, BeforeValidator(lambda v: _header(v) if isinstance(v, str) else v)]
 
 
 class Defaults(NamedTuple):
-    """What the settings say for every service: SEPARATOR, HTTPS_ONLY, SERVICE_DOMAIN_ALGO."""
+    """What the settings say for every service: SEPARATOR, HTTPS_ONLY, SERVICE_DOMAIN_ALGO, DEFAULT_REQ_MODE."""
 
     separator: str = ","
     https_only: bool = False
     service_domain_algo: str | None = None
+    req_mode: str = "http"
 
 
 class Parameters(BaseModel):
@@ -327,9 +329,15 @@ class Service(Parameters):
     proxy_instance_name: Text | None = Field(
         None, description="The proxy that this service is for, where FILTER_PROXY_INSTANCE_NAME is on."
     )
-    discovery_type: Text | None = Field(None, description="Accepted; Flowproxy always knows the single tasks.")
-    check_resolvers: Flag = Field(False, description="Accepted; Flowproxy looks names up itself.")
-    session_type: Text | None = Field(None, description="`sticky-server`: a cookie keeps a client with its task.")
+    discovery_type: Text | None = Field(
+        None,
+        description="`vip`: requests go to the service's virtual IP. With anything else they go to its single tasks.",
+    )
+    check_resolvers: Flag = Field(False, description="Without effect: Flowproxy looks names up itself.")
+    session_type: Text | None = Field(
+        None,
+        description="`sticky-server`: a cookie keeps a client with its task. Any other value has no effect.",
+    )
     connection_mode: (
         Literal["http-keep-alive", "http-server-close", "httpclose", "http-tunnel", "forceclose"] | None
     ) = Field(None, description="HAProxy's option for connections, for this service alone.")
@@ -356,18 +364,32 @@ class Service(Parameters):
     compression_type: Line | None = Field(None, description="The media types that are compressed.")
     backend_extra: Lines | None = Field(None, description="Lines of HAProxy configuration for the backend.")
     service_cert: SecretStr | None = Field(None, description="A certificate with its key as PEM; `\\n` for line ends.")
+    template_fe_path: FilePath | None = Field(
+        None,
+        description="A Jinja2 template, a file of the proxy's container, whose lines replace the service's routes.",
+    )
+    template_be_path: FilePath | None = Field(
+        None, description="A Jinja2 template whose sections replace the service's backends."
+    )
     debug: Flag = Field(False, description="Whether requests of this service are logged.")
+    debug_format: Line | None = Field(None, description="HAProxy's log-format on the tcp or sni ports of this service.")
     destinations: tuple[Destination, ...] = Field((), exclude=True)
     ignored: tuple[str, ...] = Field((), exclude=True, description="Names of parameters that mean nothing here.")
+    warnings: tuple[str, ...] = Field((), exclude=True, description="What its author probably meant otherwise.")
 
     def asks_the_same(self, other: Service) -> bool:
         """Whether two differ at most in what means nothing here."""
-        nothing = {"ignored": (), "distribute": False, "replicas": None}
+        nothing = {"ignored": (), "warnings": (), "distribute": False, "replicas": None}
         return self.model_copy(update=nothing) == other.model_copy(update=nothing)
+
+    @property
+    def wants_virtual_ip(self) -> bool:
+        return (self.discovery_type or "").lower() == "vip"
 
     def hosts(self) -> frozenset[str]:
         """The names whose addresses its requests go to; an IP address needs no looking up."""
-        hosts = (destination.outbound_hostname or self.service_name for destination in self.destinations)
+        sending = (destination for destination in self.destinations if destination.port or destination.https_port)
+        hosts = (destination.outbound_hostname or self.service_name for destination in sending)
         return frozenset(host for host in hosts if not is_address(host))
 
 

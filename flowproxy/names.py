@@ -55,7 +55,7 @@ class Names:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within
         while not self._registry.tasks_of(host) and not await self._refresh(host):
-            if loop.time() > deadline:
+            if loop.time() >= deadline:
                 raise UnknownAddress(
                     f"the name {host} does not resolve; is the service on a network of the proxy, is its name right?"
                 )
@@ -75,7 +75,9 @@ class Names:
 
     async def _refresh(self, host: str) -> bool:
         """Looks the name up; an answer that fails leaves the addresses that were known."""
-        addresses = await self._look_up(host)
+        asked = self._registry.get(host)
+        virtual = asked is not None and asked.service.wants_virtual_ip
+        addresses = await (self.ask(host) if virtual else self._look_up(host))
         known = self._registry.addresses_of(host)
         if addresses:
             self._registry.resolve(host, map(Endpoint.of_address, addresses))

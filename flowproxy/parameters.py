@@ -16,7 +16,7 @@ from flowproxy.model import Defaults, Destination, Parameters, Service, checked_
 M = TypeVar("M", bound=Parameters)
 
 _INDEXED = re.compile(r"(?P<name>[A-Za-z]+)\.(?P<index>[1-9][0-9]{0,3})")
-_HIDDEN = {"index", "destinations", "ignored"}
+_HIDDEN = {"index", "destinations", "ignored", "warnings"}
 
 SERVICE_PARAMETERS = {k: v for k, v in Service.by_public_name().items() if v not in _HIDDEN}
 DESTINATION_PARAMETERS = {k: v for k, v in Destination.by_public_name().items() if v not in _HIDDEN}
@@ -68,15 +68,20 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
     https_only = defaults.https_only
     destinations = tuple(
         _checked(service, destination, https_only, problems)
-        for destination in _destinations(by_index, separator, problems)
+        for destination in _destinations(by_index, defaults, problems)
     )
     if problems:
         raise InvalidService(name, tuple(problems))
-    service = service.model_copy(update={"destinations": destinations, "ignored": tuple(sorted(ignored))})
+    meant = {unknown: nearest(unknown) for unknown in ignored}
+    misspelt = [Problem(unknown, "", f"is unknown; did you mean {near}?") for unknown, near in meant.items() if near]
+    warnings = [*map(str, misspelt), *_gaps(by_index)]
+    service = service.model_copy(
+        update={"destinations": destinations, "ignored": tuple(sorted(ignored)), "warnings": tuple(warnings)}
+    )
     try:
         _require_routes(service)
     except InvalidService as error:
-        raise type(error)(name, error.problems + tuple(_misspelt(ignored))) from None
+        raise type(error)(name, error.problems + tuple(misspelt)) from None
     try:
         certificate_of(service)
     except InvalidCertificate as error:
@@ -141,10 +146,21 @@ def _checked(service: Service, destination: Destination, https_only: bool, probl
     return destination.model_copy(update=checked)
 
 
-def _misspelt(ignored: Iterable[str]) -> Iterable[Problem]:
-    for name in ignored:
-        if meant := nearest(name):
-            yield Problem(name, "", f"is unknown; did you mean {meant}?")
+def _gaps(by_index: Mapping[int, dict[str, str]]) -> Iterable[str]:
+    """What is odd about the numbers behind the dots. All destinations are taken all the same."""
+    indexes = sorted(index for index, given in by_index.items() if index and any(given.values()))
+    founded = [index for index in indexes if _is_founded(by_index[index])]
+    missing = [str(index) for index in range(1, max(founded, default=0)) if index not in founded]
+    if missing:
+        yield f"destinations go up to {founded[-1]}, but there is none with the number {', '.join(missing)}"
+    for index in indexes:
+        if index not in founded:
+            given = ", ".join(f"{name}.{index}" for name in sorted(by_index[index]))
+            yield f"{given} has no effect: a destination needs one of {', '.join(f'{n}.{index}' for n in _FOUNDING)}"
+
+
+def _is_founded(given: Mapping[str, str]) -> bool:
+    return any(given.get(key) for key in _FOUNDING)
 
 
 def nearest(name: str) -> str | None:
@@ -155,17 +171,17 @@ def nearest(name: str) -> str | None:
 
 
 def _destinations(
-    by_index: Mapping[int, dict[str, str]], separator: str, problems: list[Problem]
+    by_index: Mapping[int, dict[str, str]], defaults: Defaults, problems: list[Problem]
 ) -> Iterable[Destination]:
     """One per index; without any index the plain parameters are the only one. A plain parameter is the default of an
     indexed one."""
-    plain = by_index.get(0, {})
+    plain = {"reqMode": defaults.req_mode} | {key: value for key, value in by_index.get(0, {}).items() if value}
     everywhere = {"httpsOnly": "true"} if plain.get("httpsOnly", "").lower() in ("1", "t", "true") else {}
-    numbered = sorted(i for i, given in by_index.items() if i and any(given.get(key) for key in _FOUNDING))
+    numbered = sorted(i for i, given in by_index.items() if i and _is_founded(given))
     for index in numbered or [0]:
         own = {key: value for key, value in by_index.get(index, {}).items() if value}
         suffix = f".{index}" if index else ""
-        destination = _validate(Destination, plain | own | everywhere, suffix, separator, problems, own=own)
+        destination = _validate(Destination, plain | own | everywhere, suffix, defaults.separator, problems, own=own)
         if destination.req_mode == "http" and destination.service_domain and not destination.service_path:
             destination = destination.model_copy(update={"service_path": ("/",)})
         yield destination.model_copy(update={"index": index})
@@ -214,9 +230,10 @@ def _require_routes(service: Service) -> None:
             return kind(service.service_name, (Problem(name + s, "", f"is missing; {rule}"),))
 
         if destination.req_mode == "http":
-            if not destination.service_path and not service.is_default_backend:
+            routed = destination.service_path or service.is_default_backend or service.template_fe_path
+            if not routed:
                 raise missing("servicePath", f"give it or serviceDomain{suffix}", UnroutedService)
-            if destination.port is None and destination.https_port is None:
+            if destination.port is None and destination.https_port is None and not service.template_be_path:
                 raise missing("port", "give the port that the service listens on")
             if destination.redirect_from_domain and not destination.service_domain:
                 raise missing("serviceDomain", f"redirectFromDomain{suffix} needs a domain to redirect to")

@@ -24,7 +24,7 @@ import psutil
 import structlog
 
 from flowproxy.commands import commands, failed_reloads, fields, old_workers
-from flowproxy.errors import ProxyUnavailable, RejectedByHAProxy
+from flowproxy.errors import ProxyUnavailable, Rejected
 from flowproxy.files import write_durably
 from flowproxy.plan import Change, Plan, Reload, RemoveServer
 from flowproxy.plan import (
@@ -96,7 +96,7 @@ class Proxy:
             return False
         try:
             await self._run_check(self.folder)
-        except RejectedByHAProxy as error:
+        except Rejected as error:
             _log.warning("the configuration on disk is not used", reason=str(error))
             return False
         await self._start(None)
@@ -157,14 +157,14 @@ class Proxy:
     # What the reconciler asks for
 
     async def check(self, configuration: Configuration) -> None:
-        """Raises RejectedByHAProxy, in its words, when HAProxy would not run this configuration."""
+        """Raises Rejected, in its words, when HAProxy would not run this configuration."""
         async with self._candidate(configuration):
             _require_ports(configuration.ports)
 
     async def apply(self, plan: Plan, configuration: Configuration) -> None:
         """Brings HAProxy to the configuration. After it returns, every new request is served by it.
 
-        Raises RejectedByHAProxy or ProxyUnavailable; then HAProxy runs on what it had.
+        Raises Rejected or ProxyUnavailable; then HAProxy runs on what it had.
         """
         async with self._hands:
             match plan:
@@ -229,7 +229,7 @@ class Proxy:
         failed_before = failed_reloads(await self._master.ask("show proc"))
         answer = await self._master.ask("reload")
         if "Success=0" in answer:
-            raise RejectedByHAProxy(_findings(answer, None))
+            raise Rejected(_findings(answer, None))
 
         async def serving() -> bool:
             try:
@@ -239,7 +239,7 @@ class Proxy:
             except ProxyUnavailable:
                 return False
             if failed_reloads(processes) > failed_before:
-                raise RejectedByHAProxy("the new worker did not start; are all ports for traffic free?")
+                raise Rejected("the new worker did not start; are all ports for traffic free?")
             return False
 
         await _until(serving, "HAProxy's new worker does not answer", _START_SECONDS)
@@ -371,7 +371,7 @@ class Proxy:
             if process.returncode is None:
                 process.kill()
         if process.returncode:
-            raise RejectedByHAProxy(_findings(said.decode(errors="replace"), folder / "haproxy.cfg"))
+            raise Rejected(_findings(said.decode(errors="replace"), folder / "haproxy.cfg"))
 
     def _write(self, files: dict[str, bytes]) -> None:
         """The maps before the configuration that asks them; only what differs."""
@@ -394,7 +394,7 @@ async def has_exporter(program: str) -> bool:
 def _require_ports(ports: Iterable[int]) -> None:
     for port in ports:
         if trouble := _trouble_with(port):
-            raise RejectedByHAProxy(f"srcPort {port} cannot be used: {trouble}")
+            raise Rejected(f"srcPort {port} cannot be used: {trouble}")
 
 
 def _trouble_with(port: int) -> str | None:

@@ -13,7 +13,7 @@ from typing import NamedTuple, NoReturn
 
 import structlog
 
-from flowproxy.errors import ProxyUnavailable, RejectedByHAProxy
+from flowproxy.errors import ProxyUnavailable, Rejected
 from flowproxy.listeners import compile_listeners
 from flowproxy.parameters import certificate_of
 from flowproxy.plan import UNKNOWN, Nothing, Plan, Reload, Runtime, make_plan
@@ -83,7 +83,7 @@ class Reconciler:
     async def live(self, generation: int, name: str) -> None:
         """Returns when the service, as it was in this generation, is served.
 
-        Raises RejectedByHAProxy when HAProxy refuses it, ProxyUnavailable when HAProxy cannot be brought there.
+        Raises Rejected when HAProxy refuses it, ProxyUnavailable when HAProxy cannot be brought there.
         """
         if self.outcome.applied < generation or self.outcome.failure:
             waiter = _Waiter(generation, name, asyncio.get_running_loop().create_future())
@@ -91,7 +91,7 @@ class Reconciler:
             self.wake()
             await waiter.done
         elif name in self.outcome.quarantined:
-            raise RejectedByHAProxy(self.outcome.quarantined[name])
+            raise Rejected(self.outcome.quarantined[name])
 
     async def _round(self, snapshot: Snapshot) -> Outcome:
         started = time.perf_counter()
@@ -101,7 +101,7 @@ class Reconciler:
             entries = {name: entry for name, entry in snapshot.entries.items() if not self._is_rejected(entry)}
             entries |= {n: self._accepted[n] for n in snapshot.entries.keys() - entries.keys() if n in self._accepted}
             table, wanted, plan = await self._converge(entries, snapshot)
-        except RejectedByHAProxy as error:
+        except Rejected as error:
             offenders = await self._offenders(snapshot)
             if not offenders:
                 _log.error("configuration rejected", reason=str(error))
@@ -170,10 +170,10 @@ class Reconciler:
     ) -> dict[str, tuple[Entry, str]]:
         """Halves the suspects until those are left that fail alone; the others are added to the good ones."""
         suspects = {name: snapshot.entries[name] for name in names}
-        _, together = self._compile({**good, **suspects}, snapshot)
         try:
+            _, together = self._compile({**good, **suspects}, snapshot)
             await self._proxy.check(together)
-        except RejectedByHAProxy as error:
+        except Rejected as error:
             if len(names) == 1:
                 return {names[0]: (suspects[names[0]], str(error))}
             half = len(names) // 2
@@ -197,7 +197,7 @@ class Reconciler:
             elif outcome.failure:
                 waiter.done.set_exception(ProxyUnavailable(outcome.failure))
             elif waiter.name in outcome.quarantined:
-                waiter.done.set_exception(RejectedByHAProxy(outcome.quarantined[waiter.name]))
+                waiter.done.set_exception(Rejected(outcome.quarantined[waiter.name]))
             else:
                 waiter.done.set_result(None)
         self._waiters = waiting

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -11,19 +12,16 @@ from typing import NamedTuple
 import jinja2
 from pydantic import BaseModel, ConfigDict
 
-from flowproxy import quoting
 from flowproxy.certificate import Certificate, in_order
+from flowproxy.errors import InvalidSettings, InvalidTemplate
 from flowproxy.listeners import Listeners
-from flowproxy.model import Endpoint, Service, is_address
-from flowproxy.routing import ANY, DEFAULT, EXACT, PATTERN, STAGES, WILDCARD, Backend, RouteTable
-from flowproxy.settings import Settings
+from flowproxy.model import Destination, Endpoint, Service, is_address, public
+from flowproxy.quoting import word
+from flowproxy.routing import ANY, EXACT, PATTERN, STAGES, WILDCARD, Backend, RouteTable, compile_routes
+from flowproxy.settings import Settings, secrets_folder
+from flowproxy.templating import OURS, Templates, explained
 from flowproxy.users import NOBODY, complete, users_of
 
-OURS = next(
-    folder
-    for folder in (Path(__file__).parent / "templates", Path(__file__).parent.parent / "templates")
-    if folder.is_dir()
-)
 _NO_SECRETS: Mapping[str, str] = {}
 PAGES = (400, 403, 405, 408, 429, 500, 502, 503, 504)
 MAPS = STAGES
@@ -39,7 +37,6 @@ _JSON_LOG = (
 NO_LISTENERS = Listeners((), (), ())
 EXPORTER = "exporter.sock"
 CRT_LIST = "crt-list.txt"
-FILTERS = ("word", "words", "line", "weak", "argument", "duration", "comment")
 
 
 class Server(NamedTuple):
@@ -66,6 +63,23 @@ class Section(NamedTuple):
         if not self.sticky:
             return self.server_options
         return f"{self.server_options} cookie {hashlib.sha256(server.name.encode()).hexdigest()[:16]}"
+
+
+class TemplateBackend(NamedTuple):
+    """A backend of a service's own, as its templates see it."""
+
+    name: str
+    port: int
+    destination: Destination
+    servers: tuple[Server, ...]
+
+
+class Snippet(NamedTuple):
+    """What a service's own templates say: lines of the frontend, whole sections."""
+
+    service: str
+    lines: str
+    sections: str
 
 
 class Configuration(BaseModel):
@@ -151,18 +165,22 @@ class Renderer:
         self._default_users = complete(settings.users, encrypted=settings.users_pass_encrypted)
         if settings.users and not self._default_users:
             self._default_users = NOBODY
+        # Nothing works without these lines, whatever the templates say.
+        self._preamble = (
+            "global\n    default-path config\n"
+            f"    stats socket {word(settings.state_dir.resolve() / 'haproxy.sock')} mode 600 level admin"
+            " expose-fd listeners\n\n"
+        )
         self._pages = {f"{code}.http": _page(settings, folders, code) for code in PAGES}
         self._sections: dict[str, tuple[Service, Section]] = {}
-        environment = jinja2.Environment(  # noqa: S701 - HAProxy's language is no markup; values pass the word filter
-            loader=jinja2.FileSystemLoader(folders),
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters |= {name: getattr(quoting, name) for name in FILTERS}
-        self._head = environment.get_template("haproxy.cfg.j2")
-        self._backend = environment.get_template("backend.cfg.j2")
-        self._tcp = environment.get_template("tcp.cfg.j2")
+        self._templates = Templates(folders, (settings.state_dir, settings.certs, secrets_folder()))
+        try:
+            self._head = self._base(settings)
+            self._backend = self._templates.named("backend.cfg.j2")
+            self._tcp = self._templates.named("tcp.cfg.j2")
+            self.render(compile_routes(()), {})
+        except InvalidTemplate as error:
+            raise InvalidSettings(str(error)) from None
 
     def render(
         self,
@@ -173,12 +191,17 @@ class Renderer:
     ) -> Configuration:
         """`endpoints` are those of each host name that a destination sends to; a name without any has no servers."""
         backends = [*table.backends, *listening.backends]
+        servers = {backend.name: _servers(backend, endpoints) for backend in backends}
+        snippets = [self._snippet(service, backends, servers) for service in table.templated]
+        _require_own_names(snippets)
+        backends = [backend for backend in backends if not backend.service.template_be_path]
         sections = {backend.name: self._section(backend) for backend in backends}
         self._sections = {backend.name: (backend.service, sections[backend.name]) for backend in backends}
+        sections |= {f"templates/{s.service}": Section(s.sections, "") for s in snippets if s.sections}
         wildcards = [(f"wildcard{depth}", self._of_depth(table, depth)) for depth in table.wildcard_depths]
         pems = {certificate.name: certificate.pem for certificate in certificates if self._settings.uses_certificates}
         ordered = {name: pems[name] for name in in_order(pems, self._settings.preferred_certificate)}
-        head = self._head.render(
+        head = self._render_head(
             certified=bool(pems) or self._settings.crt_list_path is not None,
             default_certificate=next(iter(ordered), None),
             settings=self._settings,
@@ -186,7 +209,7 @@ class Renderer:
             stages=[
                 (EXACT, table.rules[EXACT]),
                 *wildcards,
-                *((stage, table.rules[stage]) for stage in (PATTERN, ANY, DEFAULT)),
+                *((stage, table.rules[stage]) for stage in (PATTERN, ANY)),
             ],
             run_user=self._run_user,
             exporter=self._settings.state_dir.resolve() / EXPORTER if self._exporter else None,
@@ -196,13 +219,13 @@ class Renderer:
             local=hashlib.sha256(str(self._settings.state_dir.resolve()).encode()).hexdigest()[:16],
             error_pages=PAGES,
             json_log_format=_JSON_LOG,
-            haproxy_socket=self._settings.state_dir.resolve() / "haproxy.sock",
+            snippets=[snippet for snippet in snippets if snippet.lines],
         )
         return Configuration(
             head=head,
             pages=self._pages,
             sections=sections,
-            servers={backend.name: _servers(backend, endpoints) for backend in backends},
+            servers={backend.name: servers[backend.name] for backend in backends},
             maps={name: dict(sorted(table.maps[name].items())) for name in MAPS},
             certificates=ordered,
             ports=tuple(listener.port for listener in listening.listeners if not listener.beside_http),
@@ -211,6 +234,45 @@ class Renderer:
     def http_ports(self, *, certified: bool) -> Mapping[int, bool]:
         """The ports of the http routes, each with whether it speaks TLS."""
         return self._settings.http_ports(certified=certified or self._settings.crt_list_path is not None)
+
+    def _base(self, settings: Settings) -> jinja2.Template:
+        """Of everything but the backends."""
+        given = settings.cfg_template_path
+        if given is None:
+            return self._templates.named("haproxy.cfg.j2")
+        return self._templates.of_file(given if given.is_absolute() else (settings.templates or OURS) / given)
+
+    def _render_head(self, **context: object) -> str:
+        try:
+            return self._preamble + self._head.render(**context)
+        except jinja2.TemplateError as error:
+            raise InvalidTemplate(f"template of the configuration: {explained(error)}") from None
+
+    def _snippet(
+        self, service: Service, backends: Iterable[Backend], servers: Mapping[str, tuple[Server, ...]]
+    ) -> Snippet:
+        """What a service's own templates say of it (docs/guide/templates.md). Raises InvalidTemplate."""
+        own = [backend for backend in backends if backend.service is service]
+        context = {
+            "service": service,
+            "destinations": service.destinations,
+            "parameters": {**public(service.destinations[0]), **public(service)},
+            "backends": [TemplateBackend(b.name, b.port, b.destination, servers[b.name]) for b in own],
+        }
+        lines, sections = "", ""
+        if service.template_fe_path:
+            lines = self._templates.frontend_lines(service.template_fe_path, **context)
+        if service.template_be_path:
+            written = self._templates.backend_sections(service.template_be_path, **context)
+            defined = set(re.findall(r"^\s*(?:backend|listen)\s+(\S+)", written, re.MULTILINE))
+            missing = [backend.name for backend in own if backend.name not in defined]
+            if missing and not lines:
+                raise InvalidTemplate(
+                    f"template {service.template_be_path}: the service's routes lead to the backend {missing[0]},"
+                    " which it does not define"
+                )
+            sections = f"# service {service.service_name}\n{written}"
+        return Snippet(service.service_name, lines, sections)
 
     def _section(self, backend: Backend) -> Section:
         known = self._sections.get(backend.name)
@@ -235,6 +297,17 @@ class Renderer:
     @staticmethod
     def _of_depth(table: RouteTable, depth: int) -> tuple[object, ...]:
         return tuple(r for r in table.rules[WILDCARD] if r.value.partition("/")[0].count(".") == depth)
+
+
+def _require_own_names(snippets: Iterable[Snippet]) -> None:
+    """HAProxy joins ACLs of one name, so that one service's would decide over another's. Raises InvalidTemplate."""
+    owners: dict[str, str] = {}
+    for snippet in snippets:
+        for name in re.findall(r"^\s*acl\s+(\S+)", snippet.lines, re.MULTILINE):
+            owner = owners.setdefault(name, snippet.service)
+            if name.startswith("route-") or owner != snippet.service:
+                whose = "Flowproxy's" if name.startswith("route-") else f"service {owner}'s"
+                raise InvalidTemplate(f"templateFePath: the acl {name} is {whose} already; give it another name")
 
 
 def _servers(backend: Backend, endpoints: Mapping[str, tuple[Endpoint, ...]]) -> tuple[Server, ...]:

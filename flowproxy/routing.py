@@ -174,7 +174,8 @@ class Conflict(NamedTuple):
 
 
 class RouteTable(NamedTuple):
-    """The routes of all services: map name -> key -> value, the rules after each map, the backends."""
+    """The routes of all services: map name -> key -> value, the rules after each map, the backends. And the services
+    that bring templates, whose routes nobody knows."""
 
     routes: tuple[Route, ...]
     backends: tuple[Backend, ...]
@@ -182,6 +183,7 @@ class RouteTable(NamedTuple):
     rules: Mapping[str, tuple[Rule, ...]]
     wildcard_depths: tuple[int, ...]
     conflicts: tuple[Conflict, ...]
+    templated: tuple[Service, ...] = ()
 
 
 def match(routes: Iterable[Route], request: Request) -> Route | None:
@@ -191,7 +193,8 @@ def match(routes: Iterable[Route], request: Request) -> Route | None:
 
 def compile_routes(candidates: Iterable[Candidate]) -> RouteTable:
     """The table of all services; independent of their order."""
-    backends, routes = _expand(by_seniority(candidates))
+    ordered = by_seniority(candidates)
+    backends, routes = _expand(ordered)
     routes.sort(key=lambda route: route.rank)
     by_key: dict[tuple[str, str], list[Route]] = {}
     conflicts: dict[Conflict, None] = {}
@@ -221,6 +224,7 @@ def compile_routes(candidates: Iterable[Candidate]) -> RouteTable:
         rules={stage: tuple(listed) for stage, listed in rules.items()},
         wildcard_depths=tuple(sorted(depths, reverse=True)),
         conflicts=tuple(conflicts),
+        templated=tuple(c.service for c in ordered if c.service.template_fe_path or c.service.template_be_path),
     )
 
 
@@ -253,7 +257,8 @@ def _expand(candidates: Sequence[Candidate]) -> tuple[tuple[Backend, ...], list[
             seniority = (*_seniority(candidate), destination.index)
             for backend, source_port in _backends(service, destination, backends):
                 backends[backend.name] = backend
-
+                if service.template_fe_path:
+                    continue
                 always = _conditions(destination, source_port)
                 wanted = [
                     (host, path, (*always, *for_host, *for_path), False)

@@ -51,6 +51,12 @@ class Settings(BaseSettings):
         ("80", "443:ssl"),
         description="Ports for traffic, separated by commas, each with HAProxy's bind options behind it.",
     )
+    default_req_mode: Literal["http", "tcp", "sni"] = Field(
+        "http", description="What `reqMode` is where a service does not say."
+    )
+    default_protocol: Literal["http", "tcp", "sni"] | None = Field(
+        None, description="The same for services of the environment (`DFP_SERVICE_*`)."
+    )
     service_name: str = Field("proxy", description="Name of the proxy's own Swarm service.")
     separator: str = Field(",", description="What separates the items of a list in a parameter.")
 
@@ -115,10 +121,42 @@ class Settings(BaseSettings):
     reconfigure_attempts: int = Field(
         20, ge=1, description="Seconds that a reconfigure call waits for the service's name to resolve."
     )
+    skip_address_validation: Flag = Field(
+        True, description="When false, a reconfigure call whose service's name does not resolve fails at once."
+    )
     do_not_resolve_addr: Flag = Field(
         False,
         description="Whether a reconfigure call is accepted although the service's name does not resolve yet.",
     )
+    check_resolvers: Flag = Field(False, description="Without effect: names are looked up by Flowproxy.")
+    resolvers: Items = Field(
+        ("nameserver dns 127.0.0.11:53",),
+        description="Lines of HAProxy's section `resolvers docker`, for templates and `backendExtra` that use it.",
+    )
+    terminate_on_reload: Flag = Field(
+        False, description="Whether connections of an old HAProxy worker are cut at a reload instead of living on."
+    )
+    cfg_template_path: Path | None = Field(
+        None,
+        description="A Jinja2 template for all of the configuration but backends; in FLOWPROXY_TEMPLATES if relative.",
+    )
+
+    # Another listener
+    listener_address: Items = Field(
+        (), description="Addresses of Docker Flow Swarm Listeners whose services are fetched, separated by commas."
+    )
+    reload_interval: int = Field(5000, ge=1, description="Milliseconds between two fetches from a listener.")
+    reload_attempts: int = Field(
+        5, ge=1, description="How often a listener is asked that does not answer, where there are several."
+    )
+    repeat_reload: Flag = Field(
+        False, description="Whether the only listener is asked again and again after it has answered."
+    )
+    dns_lookup_pause_ms: int = Field(
+        0, ge=0, description="Milliseconds before other replicas are asked for their certificates at the start."
+    )
+    mode: str = Field("default", description="Without effect.")
+    display_config_on_error: Flag = Field(False, description="Without effect: `/v1/config` shows the configuration.")
     healthcheck: Flag = Field(True, description="Whether the container's health check really checks.")
 
     # Ours
@@ -187,7 +225,7 @@ class Settings(BaseSettings):
     @property
     def defaults(self) -> Defaults:
         """What they say for every service."""
-        return Defaults(self.separator, self.https_only, self.service_domain_algo)
+        return Defaults(self.separator, self.https_only, self.service_domain_algo, self.default_req_mode)
 
     def binds(self, *, certified: bool) -> tuple[tuple[int, str], ...]:
         """Port and further arguments of each bind line. Without a certificate `:ssl` is a plain port."""
@@ -275,7 +313,7 @@ def environment() -> dict[str, str]:
 
 
 # Read elsewhere: by HAProxy's users of old, by the image, by the docker SDK.
-_ELSEWHERE = {"FLOWPROXY_SECRETS", "FLOWPROXY_IMAGE", "DFP_SERVICE"}
+_ELSEWHERE = {"FLOWPROXY_SECRETS", "FLOWPROXY_IMAGE", "DFP_SERVICE", "CERTS"}
 
 
 def misspelt(given: Iterable[str]) -> dict[str, str | None]:

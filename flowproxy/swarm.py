@@ -34,8 +34,9 @@ from flowproxy.listing import (
     parameters_of,
     public_name,
     shared,
+    virtual_endpoint,
 )
-from flowproxy.parameters import nearest, parse
+from flowproxy.parameters import parse
 from flowproxy.registry import Entry, Origin, Registry
 from flowproxy.settings import Settings
 
@@ -280,9 +281,9 @@ class Swarm:
             if not self._settings.takes(asked):
                 self._forget(name)
                 continue
-            for unknown in asked.ignored:
-                if meant := nearest(unknown):
-                    _log.warning("unknown label", service=name, label=unknown, meant=meant)
+            known = self._registry.get(name)
+            for warning in asked.warnings if known is None or known.service != asked else ():
+                _log.warning("label has no effect", service=name, warning=warning)
             self._registry.put(Entry(asked, Origin.SWARM, service.created, parameters))
 
     def _forget(self, name: str) -> None:
@@ -299,6 +300,10 @@ class Swarm:
         else:
             self._changing.discard(service.id)
         endpoints = [endpoint for task in tasks if task.serving and (endpoint := shared(task, networks))]
+        asked = self._registry.get(self._name(service))
+        if endpoints and asked and asked.service.wants_virtual_ip:
+            virtual = virtual_endpoint(service, tasks, networks)
+            endpoints = [virtual] if virtual else endpoints
         serving = any(task.serving for task in tasks)
         before = self._registry.tasks_of(self._name(service))
         if serving and not endpoints and before != ():

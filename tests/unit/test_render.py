@@ -7,9 +7,10 @@ from jinja2 import nodes
 
 from flowproxy.model import Endpoint
 from flowproxy.parameters import parse
-from flowproxy.render import FILTERS, OURS, PAGES, Configuration, Renderer
+from flowproxy.render import PAGES, Configuration, Renderer
 from flowproxy.routing import Candidate, compile_routes
 from flowproxy.settings import Settings
+from flowproxy.templating import FILTERS, OURS
 
 
 def render(*parameters: dict[str, str], settings: Settings | None = None, **endpoints: str) -> Configuration:

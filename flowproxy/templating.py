@@ -1,0 +1,111 @@
+"""The templates: ours, those that an operator puts in their place, and those that a service brings along.
+
+All are rendered in Jinja2's sandbox: a template sees values, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from flowproxy import quoting
+from flowproxy.errors import InvalidTemplate
+
+OURS = next(
+    folder
+    for folder in (Path(__file__).parent / "templates", Path(__file__).parent.parent / "templates")
+    if folder.is_dir()
+)
+FILTERS = ("word", "words", "line", "weak", "argument", "duration", "comment")
+
+_LARGEST = 1 << 20
+_SECTIONS = frozenset(
+    "global defaults frontend backend listen userlist resolvers peers mailers cache program ring http-errors fcgi-app"
+    " crt-store traces log-forward log-profile".split()
+)
+_FOR_BACKENDS = frozenset({"backend", "listen", "userlist", "resolvers", "cache", "fcgi-app", "http-errors"})
+
+
+class Templates:
+    """`folders` are searched in their order; no service may bring a file that lies below one of `closed`."""
+
+    def __init__(self, folders: Iterable[Path], closed: Iterable[Path] = ()) -> None:
+        self._closed = tuple(path.resolve() for path in (*closed, *map(Path, ("/proc", "/sys", "/dev"))))
+        self._environment = ImmutableSandboxedEnvironment(
+            loader=jinja2.FileSystemLoader(list(folders)),
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters |= {name: getattr(quoting, name) for name in FILTERS}
+
+    def named(self, name: str) -> jinja2.Template:
+        """Raises InvalidTemplate."""
+        try:
+            return self._environment.get_template(name)
+        except jinja2.TemplateError as error:
+            raise InvalidTemplate(f"template {name}: {explained(error)}") from None
+
+    def of_file(self, path: Path) -> jinja2.Template:
+        """A template of the operator's, which may include ours. Raises InvalidTemplate."""
+        return self._compiled(path, self._environment)
+
+    def frontend_lines(self, path: str, **context: object) -> str:
+        """What a service's template for the frontend says: lines of it, and no section. Raises InvalidTemplate."""
+        text = self._of_service(path, context)
+        for line in _meaningful(text):
+            if line.split()[0] in _SECTIONS:
+                raise InvalidTemplate(f"template {path}: {line!r} begins a section; give lines of the frontend")
+        return text
+
+    def backend_sections(self, path: str, **context: object) -> str:
+        """What a service's template for backends says: whole sections. Raises InvalidTemplate."""
+        text = self._of_service(path, context)
+        lines = list(_meaningful(text))
+        if not lines or lines[0].split()[0] not in _SECTIONS:
+            raise InvalidTemplate(f"template {path}: it must begin with a section, such as `backend {{name}}`")
+        for line in lines:
+            if line.split()[0] in _SECTIONS - _FOR_BACKENDS:
+                raise InvalidTemplate(f"template {path}: {line!r} would change what is not the service's")
+        return text
+
+    def _of_service(self, path: str, context: dict[str, object]) -> str:
+        real = Path(path).resolve()
+        if any(real.is_relative_to(folder) for folder in self._closed):
+            raise InvalidTemplate(f"template {path}: files of this folder are not for templates")
+        overlay = self._environment.overlay(loader=None)  # one file: it includes nothing
+        template = self._compiled(real, overlay)
+        try:
+            return template.render(context).strip("\n")
+        except Exception as error:  # noqa: BLE001 - whatever a template of a user's raises is its own fault
+            raise InvalidTemplate(f"template {path}: {explained(error)}") from None
+
+    @staticmethod
+    def _compiled(path: Path, environment: jinja2.Environment) -> jinja2.Template:
+        try:
+            if path.stat().st_size > _LARGEST:
+                raise InvalidTemplate(f"template {path}: it has more than {_LARGEST} bytes")
+            return environment.from_string(path.read_text())
+        except OSError as error:
+            raise InvalidTemplate(f"template {path}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise InvalidTemplate(f"template {path}: it is no text in UTF-8") from None
+        except jinja2.TemplateError as error:
+            raise InvalidTemplate(f"template {path}: {explained(error)}") from None
+
+
+def explained(error: Exception) -> str:
+    """What is wrong, with the line where Jinja2 tells it."""
+    line = getattr(error, "lineno", None)
+    return f"line {line}: {error}" if line else str(error) or type(error).__name__
+
+
+def _meaningful(text: str) -> Iterable[str]:
+    for line in text.splitlines():
+        stripped = line.strip()
+        if stripped and not re.match(r"#", stripped):
+            yield stripped
