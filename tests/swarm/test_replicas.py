@@ -1,4 +1,7 @@
-"""Three replicas of the proxy: a call for all of them reaches all, and a new one takes over certificates."""
+"""Three replicas of the proxy: a call for all of them reaches all, and a new one takes over certificates.
+
+And the companions of old, which call one replica and mean all: the listener, and the one that fetches certificates.
+"""
 
 import functools
 import json
@@ -43,6 +46,10 @@ def is_ready(swarm: Swarm, container: str) -> bool:
     return bool(ask(swarm, container, "/v1/status")[1]["ready"])
 
 
+def is_known(swarm: Swarm, container: str, service: str) -> bool:
+    return ask(swarm, container, f"/v1/services/{service}")[0] == 200
+
+
 def test_a_call_for_all_reaches_all(replicas: Swarm) -> None:
     first, *others = replicas.containers("proxy", count=3)
     call = "/v1/docker-flow-proxy/reconfigure?serviceName=web&servicePath=/web&port=80&outboundHostname=127.0.0.1"
@@ -51,6 +58,48 @@ def test_a_call_for_all_reaches_all(replicas: Swarm) -> None:
     assert (status, answer["Status"]) == (200, "OK")
     for container in (first, *others):
         assert ask(replicas, container, "/v1/services/web")[0] == 200
+
+
+# The listener sends its labels with sorted names, always for all replicas, and reads no answer.
+LEAVE = """
+import socket, sys
+with socket.create_connection(("127.0.0.1", 8080)) as connection:
+    connection.sendall(f"GET {sys.argv[1]} HTTP/1.1\\r\\nHost: proxy\\r\\n\\r\\n".encode())
+    connection.shutdown(socket.SHUT_WR)
+"""
+
+
+def test_the_listener_of_old_may_go_on_calling(replicas: Swarm) -> None:
+    first, *others = replicas.containers("proxy", count=3)
+    labels = "alertName.1=memlimit&distribute=true&outboundHostname=127.0.0.1&port=80&replicas=2&serviceName=heard"
+    create = f"/v1/docker-flow-proxy/reconfigure?{labels}&servicePath=%2Fheard"
+    assert ask(replicas, first, create)[0] == 200
+    assert ask(replicas, first, f"/v1/docker-flow-proxy/reconfigure?{labels}")[0] == 409  # success to it, if unrouted
+    replicas.docker("exec", first, "python3", "-c", LEAVE, create.replace("heard", "unread"))
+
+    for container in (first, *others):
+        eventually(functools.partial(is_known, replicas, container, "unread"))
+    remove = f"/v1/docker-flow-proxy/remove?{labels}&servicePath=%2Fheard"
+    assert ask(replicas, first, remove)[0] == 200
+    assert [ask(replicas, container, "/v1/services/heard")[0] for container in (first, *others)] == [404] * 3
+
+
+def test_the_companion_for_certificates_may_go_on_calling(replicas: Swarm) -> None:
+    first, *others = replicas.containers("proxy", count=3)
+    pem, _ = make_certificate("le.org")
+    put = "/v1/docker-flow-proxy/cert?certName=le.org.pem&distribute=true"
+    assert ask(replicas, first, put, "PUT", pem)[0] == 200
+
+    # It joins what it was sent without encoding it again.
+    values = "letsencrypt.host=le.org&letsencrypt.email=a@le.org&serviceDomain=le.org&reqPathSearchReplace=/a/,/b+c/"
+    call = f"serviceName=le&outboundHostname=127.0.0.1&port=80&{values}&distribute=true&replicas=1"
+    assert ask(replicas, first, f"/v1/docker-flow-proxy/reconfigure?{call}")[0] == 200
+
+    for container in (first, *others):
+        text = replicas.docker("exec", container, "cat", "/cfg/haproxy.cfg")
+        assert "bind *:443 ssl crt-list /cfg/crt-list.txt" in text
+        assert "backend le-be80_0" in text
+    assert ask(replicas, first, "/v1/docker-flow-swarm-listener/notify-services") == (200, {"Status": "OK"})
 
 
 def test_a_certificate_for_all_is_everywhere_and_a_new_replica_takes_it_over(replicas: Swarm) -> None:
@@ -67,7 +116,7 @@ def test_a_certificate_for_all_is_everywhere_and_a_new_replica_takes_it_over(rep
             found.append([item["ProxyServiceName"] for item in listed])
         return found
 
-    eventually(lambda: certificates() == [["a.org.pem"]] * 4, within=40)
+    eventually(lambda: certificates() == [["a.org.pem", "le.org.pem"]] * 4, within=40)
 
 
 def test_the_statistics_of_all_come_together(replicas: Swarm) -> None:

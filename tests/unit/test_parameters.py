@@ -72,6 +72,26 @@ def test_the_name_of_a_service_parameter_may_be_in_any_case() -> None:
     assert parse({"SERVICENAME": "web", "servicePath": "/", "port": "80"}).service_name == "web"
 
 
+@pytest.mark.parametrize(
+    ("parameters", "warning"),
+    [
+        ({"servicePath.1": "/a", "servicePath.4": "/d"}, "go up to 4, but there is none with the number 2, 3"),
+        (
+            {"servicePath.1": "/a", "httpsOnly.2": "true"},
+            "httpsOnly.2 has no effect: a destination needs one of port.2",
+        ),
+        ({"servicePath": "/a", "servicePth.1": "/b"}, "servicePth.1: is unknown; did you mean servicePath?"),
+        ({"servicePath.1": "/a", "servicePath.2": "/b"}, None),
+        ({"servicePath": "/a", "letsencrypt.host": "a.org"}, None),
+    ],
+)
+def test_what_its_author_probably_meant_otherwise_is_told(parameters: dict[str, str], warning: str | None) -> None:
+    service = parse({"serviceName": "web", "port": "80", **parameters})
+
+    assert len(service.warnings) == (warning is not None)
+    assert all(warning in told for told in service.warnings if warning)
+
+
 def test_an_unknown_parameter_is_ignored_and_remembered() -> None:
     service = parse(WEB | {"letsencrypt.host": "x.org", "servicePth": "/x", "distribute": "true"})
 
