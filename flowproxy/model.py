@@ -383,6 +383,10 @@ class Service(Parameters):
         return self.model_copy(update=nothing) == other.model_copy(update=nothing)
 
     @property
+    def brings_templates(self) -> bool:
+        return bool(self.template_fe_path or self.template_be_path)
+
+    @property
     def wants_virtual_ip(self) -> bool:
         return (self.discovery_type or "").lower() == "vip"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple, NoReturn
 
 import structlog
@@ -141,7 +142,7 @@ class Reconciler:
         listening = compile_listeners(candidates, self._renderer.http_ports(certified=bool(certificates)))
         table = compile_routes(candidates)
         wanted = self._renderer.render(table, snapshot.endpoints, certificates.values(), listening)
-        return table._replace(conflicts=table.conflicts + listening.conflicts), wanted
+        return replace(table, conflicts=table.conflicts + listening.conflicts), wanted
 
     async def _converge(
         self, entries: Mapping[str, Entry], snapshot: Snapshot

@@ -14,7 +14,9 @@ in order, and when none holds the next map is asked.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 from flowproxy.model import Destination, Service
@@ -173,17 +175,34 @@ class Conflict(NamedTuple):
     loser: str
 
 
-class RouteTable(NamedTuple):
-    """The routes of all services: map name -> key -> value, the rules after each map, the backends. And the services
-    that bring templates, whose routes nobody knows."""
+class Part(NamedTuple):
+    """What one service adds to the table; each route with its place, the stage and the key in that stage's map."""
 
-    routes: tuple[Route, ...]
+    candidate: Candidate
     backends: tuple[Backend, ...]
+    routes: tuple[tuple[tuple[str, str], Route], ...]
+
+
+@dataclass(frozen=True)
+class RouteTable:
+    """The routes of all services: map name -> key -> value, the rules after each map. `parts` are the services by name,
+    `templated` those that bring templates, whose routes nobody knows."""
+
+    parts: Mapping[str, Part]
     maps: Mapping[str, Mapping[str, str]]
     rules: Mapping[str, tuple[Rule, ...]]
     wildcard_depths: tuple[int, ...]
     conflicts: tuple[Conflict, ...]
     templated: tuple[Service, ...] = ()
+
+    @cached_property
+    def routes(self) -> tuple[Route, ...]:
+        """All of them, the most specific first."""
+        return tuple(sorted((route for part in self.parts.values() for _, route in part.routes), key=lambda r: r.rank))
+
+    @cached_property
+    def backends(self) -> tuple[Backend, ...]:
+        return tuple(sorted((b for part in self.parts.values() for b in part.backends), key=lambda b: b.name))
 
 
 def match(routes: Iterable[Route], request: Request) -> Route | None:
@@ -193,39 +212,57 @@ def match(routes: Iterable[Route], request: Request) -> Route | None:
 
 def compile_routes(candidates: Iterable[Candidate]) -> RouteTable:
     """The table of all services; independent of their order."""
-    ordered = by_seniority(candidates)
-    backends, routes = _expand(ordered)
-    routes.sort(key=lambda route: route.rank)
-    by_key: dict[tuple[str, str], list[Route]] = {}
-    conflicts: dict[Conflict, None] = {}
-    claimed: dict[tuple[object, ...], Route] = {}
-    for route in routes:
-        claim = (route.is_default, route.host, route.path, frozenset(route.conditions))
-        winner = claimed.setdefault(claim, route)
-        if winner is route:
-            by_key.setdefault((route.stage, _key(route)), []).append(route)
-        else:
-            conflicts[Conflict(str(route), winner.service, route.service)] = None
+    return Compiler().compile(candidates)
 
-    maps: dict[str, dict[str, str]] = {stage: {} for stage in STAGES}
-    rules: dict[str, list[Rule]] = {stage: [] for stage in STAGES}
-    for (stage, key), here in by_key.items():
-        if not here[0].conditions:
-            maps[stage][key] = here[0].backend
-            continue
-        value = maps[stage][key] = CONDITIONAL + key
-        chain = _until_unconditional([*here, *_shorter(by_key, stage, here[0])])
-        rules[stage] += [Rule(value, route.conditions, route.backend) for route in chain]
-    depths = {route.host.count(".") for route in routes if route.stage == WILDCARD}
-    return RouteTable(
-        routes=tuple(routes),
-        backends=backends,
-        maps=maps,
-        rules={stage: tuple(listed) for stage, listed in rules.items()},
-        wildcard_depths=tuple(sorted(depths, reverse=True)),
-        conflicts=tuple(conflicts),
-        templated=tuple(c.service for c in ordered if c.service.template_fe_path or c.service.template_be_path),
-    )
+
+class Compiler:
+    """Remembers what each service came to, so that a change costs what changed."""
+
+    def __init__(self) -> None:
+        self._parts: Mapping[str, Part] = {}
+
+    def compile(self, candidates: Iterable[Candidate]) -> RouteTable:
+        """The table of exactly these services; independent of their order and of what was compiled before."""
+        parts = {}
+        for candidate in candidates:
+            name = candidate.service.service_name
+            part = self._parts.get(name)
+            if part is None or part.candidate.service is not candidate.service or part.candidate != candidate:
+                part = _part(candidate, candidate.service.acl_name or name)
+            parts[name] = part
+        self._parts = parts
+        parts = _with_backends_of_their_own(parts)
+
+        places: dict[tuple[str, str], list[Route]] = {}
+        for part in parts.values():
+            for place, route in part.routes:
+                places.setdefault(place, []).append(route)
+        conflicts: set[Conflict] = set()
+        for place, here in places.items():
+            if len(here) > 1:
+                places[place] = _without_equal_claims(here, conflicts)
+
+        maps: dict[str, dict[str, str]] = {stage: {} for stage in STAGES}
+        conditional = []
+        for (stage, key), here in places.items():
+            maps[stage][key] = CONDITIONAL + key if here[0].conditions else here[0].backend
+            if here[0].conditions:
+                conditional.append((stage, key))
+        rules: dict[str, list[Rule]] = {stage: [] for stage in STAGES}
+        for stage, key in sorted(conditional):
+            here = places[stage, key]
+            chain = _until_unconditional([*here, *_shorter(places, stage, here[0])])
+            rules[stage] += [Rule(CONDITIONAL + key, route.conditions, route.backend) for route in chain]
+        depths = {key.partition("/")[0].count(".") for key in maps[WILDCARD]}
+        bringing = [p.candidate for p in parts.values() if p.candidate.service.brings_templates]
+        return RouteTable(
+            parts=parts,
+            maps=maps,
+            rules={stage: tuple(listed) for stage, listed in rules.items()},
+            wildcard_depths=tuple(sorted(depths, reverse=True)),
+            conflicts=tuple(sorted(conflicts)),
+            templated=tuple(candidate.service for candidate in by_seniority(bringing)),
+        )
 
 
 def by_seniority(candidates: Iterable[Candidate]) -> list[Candidate]:
@@ -245,57 +282,73 @@ def _seniority(candidate: Candidate) -> tuple[bool, str, float, str]:
     return (acl is None, acl or "", candidate.created, candidate.service.service_name)
 
 
-def _expand(candidates: Sequence[Candidate]) -> tuple[tuple[Backend, ...], list[Route]]:
+def _part(candidate: Candidate, stem: str) -> Part:
     """Every destination's backends, and their routes: each of its hosts with each of its paths."""
-    backends: dict[str, Backend] = {}
+    service = candidate.service
+    backends: list[Backend] = []
     routes: list[Route] = []
-    for candidate in candidates:
-        service = candidate.service
-        for destination in service.destinations:
-            if destination.req_mode != "http":
+    for destination in service.destinations:
+        if destination.req_mode != "http":
+            continue
+        seniority = (*_seniority(candidate), destination.index)
+        for backend, source_port in _backends(service, destination, stem):
+            backends.append(backend)
+            if service.template_fe_path:
                 continue
-            seniority = (*_seniority(candidate), destination.index)
-            for backend, source_port in _backends(service, destination, backends):
-                backends[backend.name] = backend
-                if service.template_fe_path:
-                    continue
-                always = _conditions(destination, source_port)
-                wanted = [
-                    (host, path, (*always, *for_host, *for_path), False)
-                    for host, *for_host in _hosts(service, destination)
-                    for path, *for_path in _paths(destination)
-                ]
-                if not backend.is_https_port:
-                    wanted += [(host, "/", (), False) for host in destination.redirect_from_domain]
-                    if service.is_default_backend and destination is service.destinations[0]:
-                        wanted.append(("", "", (), True))
-                routes += [
-                    Route(host, path, tuple(sorted(conditions)), backend.name, service.service_name, default, seniority)
-                    for host, path, conditions, default in wanted
-                ]
-    return tuple(sorted(backends.values(), key=lambda backend: backend.name)), routes
+            always = _conditions(destination, source_port)
+            wanted = [
+                (host, path, (*always, *for_host, *for_path), False)
+                for host, *for_host in _hosts(service, destination)
+                for path, *for_path in _paths(destination)
+            ]
+            if not backend.is_https_port:
+                wanted += [(host, "/", (), False) for host in destination.redirect_from_domain]
+                if service.is_default_backend and destination is service.destinations[0]:
+                    wanted.append(("", "", (), True))
+            routes += [
+                Route(host, path, tuple(sorted(conditions)), backend.name, service.service_name, default, seniority)
+                for host, path, conditions, default in wanted
+            ]
+    return Part(candidate, tuple(backends), tuple(((route.stage, _key(route)), route) for route in routes))
 
 
-def _backends(
-    service: Service, destination: Destination, taken: Mapping[str, Backend]
-) -> Iterable[tuple[Backend, int | None]]:
+def _with_backends_of_their_own(parts: Mapping[str, Part]) -> Mapping[str, Part]:
+    """Where two services come to the same name of a backend (they share an aclName), the elder keeps it."""
+    names = {backend.name for part in parts.values() for backend in part.backends}
+    if len(names) == sum(len(part.backends) for part in parts.values()):
+        return parts
+    taken: set[str] = set()
+    own = {}
+    for candidate in by_seniority(part.candidate for part in parts.values()):
+        name = candidate.service.service_name
+        part = parts[name]
+        if not taken.isdisjoint(backend.name for backend in part.backends):
+            part = _part(candidate, f"{name}:")  # no name of a service holds a colon
+        taken.update(backend.name for backend in part.backends)
+        own[name] = part
+    return own
+
+
+def _without_equal_claims(routes: Iterable[Route], conflicts: set[Conflict]) -> list[Route]:
+    """The routes of one place, the most specific first; of those with the same conditions the first alone."""
+    claimed: dict[frozenset[Condition], Route] = {}
+    for route in sorted(routes, key=lambda route: route.rank):
+        winner = claimed.setdefault(frozenset(route.conditions), route)
+        if winner is not route:
+            conflicts.add(Conflict(str(route), winner.service, route.service))
+    return list(claimed.values())
+
+
+def _backends(service: Service, destination: Destination, stem: str) -> Iterable[tuple[Backend, int | None]]:
     """With the port that the requests must have come in on. A destination with an httpsPort has two."""
-    stem, number = service.acl_name or service.service_name, destination.index
     host = destination.outbound_hostname or service.service_name
-    if destination.port:
-        name = f"{stem}-be{destination.port}_{number}"
-        if name in taken:  # two services share an aclName; no name of a service holds a colon
-            name = f"{service.service_name}:be{destination.port}_{number}"
-        yield (
-            Backend(name, service, destination, destination.port, targets=((host, destination.port),)),
-            destination.src_port or (80 if destination.https_port else None),
-        )
-    if destination.https_port:
-        name = f"https-{stem}-be{destination.https_port}_{number}"
-        if name in taken:
-            name = f"https-{service.service_name}:be{destination.https_port}_{number}"
-        backend = Backend(name, service, destination, destination.https_port, True, ((host, destination.https_port),))
-        yield backend, destination.src_https_port or 443
+    for port, prefix, source_port in (
+        (destination.port, "", destination.src_port or (80 if destination.https_port else None)),
+        (destination.https_port, "https-", destination.src_https_port or 443),
+    ):
+        if port:
+            name = f"{prefix}{stem}-be{port}_{destination.index}"
+            yield Backend(name, service, destination, port, bool(prefix), ((host, port),)), source_port
 
 
 def _hosts(service: Service, destination: Destination) -> Iterable[tuple[Any, ...]]:
@@ -345,11 +398,11 @@ def _key(route: Route) -> str:
     return DEFAULT if route.is_default else route.host.removeprefix("*") + route.path
 
 
-def _shorter(by_key: Mapping[tuple[str, str], list[Route]], stage: str, route: Route) -> Iterable[Route]:
+def _shorter(places: Mapping[tuple[str, str], list[Route]], stage: str, route: Route) -> Iterable[Route]:
     """The routes of the same host whose path is a beginning of this one's: what the look-up would find next."""
     host = route.host.removeprefix("*")
     for end in range(len(route.path) - 1, 0, -1):
-        yield from by_key.get((stage, host + route.path[:end]), ())
+        yield from places.get((stage, host + route.path[:end]), ())
 
 
 def _until_unconditional(routes: Iterable[Route]) -> list[Route]:
