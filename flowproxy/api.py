@@ -269,7 +269,7 @@ class Api:
                 "generation": outcome.applied,
                 "wanted_generation": snapshot.generation,
                 "failure": outcome.failure,
-                "reloads": self._proxy.reloads,
+                "reloads": self._proxy.reloads.total(),
                 "runtime_updates": self._proxy.runtime_updates,
                 "services": len(snapshot.entries),
                 "quarantined": dict(outcome.quarantined),

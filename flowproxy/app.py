@@ -53,7 +53,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         run_user=_unprivileged_user(),
         secrets=read_user_secrets(),
     )
-    reconciler = Reconciler(registry, renderer, proxy, store)
+    reconciler = Reconciler(registry, renderer, proxy, store, tidy_after=settings.tidy_after)
     names = Names(registry)
     deprecations = Deprecations()
     swarm = Swarm(registry, settings, environment, deprecations) if is_expected(settings, environment) else None
@@ -102,7 +102,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
                 tasks.create_task(keyring.run(), name="certificates")
                 tasks.create_task(informants.run(), name="listeners")
                 tasks.create_task(_reconcile(reconciler, names, swarm), name="reconciler")
-                tasks.create_task(proxy.watch(reconciler.wake), name="haproxy")
+                tasks.create_task(proxy.watch(reconciler.forget_running), name="haproxy")
                 if swarm:
                     tasks.create_task(swarm.run(), name="swarm")
                 tasks.create_task(_announce(reconciler, registry, settings, site, adopted=adopted, demo=demo))

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import NamedTuple
+
+from cryptography import x509
 
 from flowproxy.plan import (
     AddCertificate,
@@ -19,69 +23,175 @@ from flowproxy.plan import (
 from flowproxy.quoting import cli_word
 from flowproxy.render import certificate_file, map_file
 
-_PAYLOAD_BYTES = 8000  # one runtime command with its payload must fit into HAProxy's 16 KB buffer
+_BYTES = 8000  # of one command with its payload, or of several on a line: they must fit into HAProxy's 16 KB buffer
+_SILENT: frozenset[str] = frozenset()
+_UP = "2"  # srv_op_state
 
 
-def commands(
-    changes: Iterable[Change], leaving: set[tuple[str, str]], crt_list: str
-) -> Iterable[tuple[str, tuple[str, ...]]]:
-    """Each command with the last lines of answers that mean success (management guide, 9.3)."""
-    batch: list[AddEntry] = []
+class Command(NamedTuple):
+    """What is sent at once, and the lines that may be answered; everything else means failure."""
+
+    text: str
+    answers: frozenset[str]
+
+
+class Proof(NamedTuple):
+    """A question, and whether its answer shows that the change was made."""
+
+    question: str
+    holds: Callable[[str], bool]
+
+
+def commands(changes: Iterable[Change], leaving: set[tuple[str, str]], crt_list: str) -> Iterable[Command]:
+    """The changes in their order, as few exchanges as they fit in. `leaving` servers are there still."""
+    entries: list[AddEntry] = []
+    line: list[Command] = []
     for change in changes:
+        if entries and not (isinstance(change, AddEntry) and change.map == entries[0].map and _size(entries) < _BYTES):
+            yield _add_entries(entries)
+            entries = []
         if isinstance(change, AddEntry):
-            if batch and (batch[0].map != change.map or _size(batch) > _PAYLOAD_BYTES):
-                yield _add_entries(batch), ("",)
-                batch = []
-            batch.append(change)
+            if line:
+                yield _joined(line)
+                line = []
+            entries.append(change)
             continue
-        if batch:
-            yield _add_entries(batch), ("",)
-            batch = []
+        for command in _commands(change, leaving, crt_list):
+            alone = "\n" in command.text
+            if line and (alone or sum(len(other.text) for other in line) > _BYTES):
+                yield _joined(line)
+                line = []
+            if alone:
+                yield command
+            else:
+                line.append(command)
+    if entries:
+        yield _add_entries(entries)
+    if line:
+        yield _joined(line)
+
+
+def _commands(change: Change, leaving: set[tuple[str, str]], crt_list: str) -> Iterable[Command]:
+    match change:
+        case AddServer(backend, server, options, cautious):
+            name = f"{backend}/{server.name}"
+            if (backend, server.name) in leaving:
+                leaving.discard((backend, server.name))
+            else:
+                added = frozenset({"New server registered."})
+                yield Command(f"add server {name} {server.socket_address} {options}", added)
+                if "check" in options:
+                    yield Command(f"enable health {name}", _SILENT)
+            yield Command(f"set server {name} state ready", _SILENT)
+            if cautious and "check" in options:  # others serve until its check has passed
+                yield Command(f"set server {name} health down", _SILENT)
+        case RemoveServer(backend, server):
+            yield Command(f"set server {backend}/{server.name} state maint", _SILENT)
+        case AddEntry(name, key, value) | SetEntry(name, key, value):
+            yield Command(f"set map {map_file(name)} {cli_word(key)} {cli_word(value)}", _SILENT)
+        case RemoveEntry(name, key):
+            yield Command(f"del map {map_file(name)} {cli_word(key)}", _SILENT)
+        case AddCertificate(name, pem):
+            file = certificate_file(name)
+            yield Command(f"new ssl cert {file}", frozenset({f"New empty certificate store '{file}'!"}))
+            yield from _certificate(name, pem)
+            said = {"Success!", f"Inserting certificate '{file}' in crt-list '{crt_list}'.", "."}
+            yield Command(f"add ssl crt-list {crt_list} {file}", frozenset(said))
+        case SetCertificate(name, pem):
+            yield from _certificate(name, pem)
+        case RemoveCertificate(name):
+            file = certificate_file(name)
+            deleted = frozenset({f"Entry '{file}' deleted in crtlist '{crt_list}'!"})
+            yield Command(f"del ssl crt-list {crt_list} {file}", deleted)
+            yield Command(f"del ssl cert {file}", frozenset({f"Certificate '{file}' deleted!"}))
+
+
+def proofs(changes: Iterable[Change]) -> Iterable[Proof]:
+    """Reads back what the changes came to. Of a backend or a key the last change counts."""
+    servers: dict[str, dict[str, tuple[str, ...] | None]] = {}
+    entries: dict[tuple[str, str], str | None] = {}
+    certificates: dict[str, str] = {}
+    for change in changes:
         match change:
-            case AddServer(backend, server, options):
-                name = f"{backend}/{server.name}"
-                if (backend, server.name) in leaving:
-                    leaving.discard((backend, server.name))
-                else:
-                    yield f"add server {name} {server.socket_address} {options}", ("New server registered.",)
-                    yield f"enable health {name}", ("",)
-                yield f"set server {name} state ready", ("",)
+            case AddServer(backend, server):
+                servers.setdefault(backend, {})[server.name] = (server.address, str(server.port))
             case RemoveServer(backend, server):
-                yield f"set server {backend}/{server.name} state maint", ("",)
-            case SetEntry(name, key, value):
-                yield f"set map {map_file(name)} {cli_word(key)} {cli_word(value)}", ("",)
-            case AddCertificate(name, pem):
-                yield (
-                    f"new ssl cert {certificate_file(name)}",
-                    (f"New empty certificate store '{certificate_file(name)}'!",),
-                )
-                yield from _certificate(name, pem)
-                yield f"add ssl crt-list {crt_list} {certificate_file(name)}", ("Success!",)
-            case SetCertificate(name, pem):
-                yield from _certificate(name, pem)
-            case RemoveCertificate(name):
-                file = certificate_file(name)
-                yield f"del ssl crt-list {crt_list} {file}", (f"Entry '{file}' deleted in crtlist '{crt_list}'!",)
-                yield f"del ssl cert {file}", (f"Certificate '{file}' deleted!",)
+                servers.setdefault(backend, {})[server.name] = None
+            case AddEntry(name, key, value) | SetEntry(name, key, value):
+                entries[name, key] = value
             case RemoveEntry(name, key):
-                yield f"del map {map_file(name)} {cli_word(key)}", ("",)
-    if batch:
-        yield _add_entries(batch), ("",)
+                entries[name, key] = None
+            case AddCertificate(name, pem) | SetCertificate(name, pem):
+                certificates[name] = pem
+            case RemoveCertificate(name):
+                certificates.pop(name, None)
+    for backend, wanted in servers.items():
+        yield Proof(f"show servers state {backend}", partial(_shows_servers, wanted))
+    for (name, key), placed in entries.items():
+        yield Proof(f"get map {map_file(name)} {cli_word(key)}", partial(_shows_entry, key, placed))
+    for file, pem in certificates.items():
+        yield Proof(f"show ssl cert {certificate_file(file)}", partial(_shows_certificate, pem))
 
 
-def _certificate(name: str, pem: str) -> Iterable[tuple[str, tuple[str, ...]]]:
+def _shows_servers(wanted: Mapping[str, tuple[str, ...] | None], answer: str) -> bool:
+    found = {server.name: server for server in server_states(answer)}
+    for name, place in wanted.items():
+        server = found.get(name)
+        if place is None and server and not server.is_in_maintenance:
+            return False
+        if place and (server is None or server.is_in_maintenance or (server.address, server.port) != place):
+            return False
+    return True
+
+
+def _shows_entry(key: str, value: str | None, answer: str) -> bool:
+    if value is None:
+        return f'key="{key}", ' not in answer
+    return f'key="{key}", value="{value}"' in answer
+
+
+def _shows_certificate(pem: str, answer: str) -> bool:
+    leaf = x509.load_pem_x509_certificate(pem.encode())
+    return f"Serial: {leaf.serial_number:X}" in answer.replace("Serial: 0", "Serial: ")
+
+
+def _certificate(name: str, pem: str) -> Iterable[Command]:
     file = certificate_file(name)
-    prepared = (f"Transaction created for certificate {file}!", f"Transaction updated for certificate {file}!")
-    yield f"set ssl cert {file} <<\n{pem}", prepared
-    yield f"commit ssl cert {file}", ("Success!",)
+    prepared = {f"Transaction created for certificate {file}!", f"Transaction updated for certificate {file}!"}
+    yield Command(f"set ssl cert {file} <<\n{pem}", frozenset(prepared))
+    yield Command(f"commit ssl cert {file}", frozenset({f"Committing {file}", "Success!", "."}))
 
 
-def _size(batch: list[AddEntry]) -> int:
-    return sum(len(entry.key) + len(entry.value) + 2 for entry in batch)
+def _size(entries: list[AddEntry]) -> int:
+    return sum(len(entry.key) + len(entry.value) + 2 for entry in entries)
 
 
-def _add_entries(batch: list[AddEntry]) -> str:
-    return f"add map {map_file(batch[0].map)} <<\n" + "".join(f"{entry.key} {entry.value}\n" for entry in batch)
+def _add_entries(entries: list[AddEntry]) -> Command:
+    lines = "".join(f"{entry.key} {entry.value}\n" for entry in entries)
+    return Command(f"add map {map_file(entries[0].map)} <<\n{lines}", _SILENT)
+
+
+def _joined(line: list[Command]) -> Command:
+    return Command(";".join(command.text for command in line), frozenset().union(*(c.answers for c in line)))
+
+
+class ServerState(NamedTuple):
+    """A line of `show servers state` (management guide, 9.3)."""
+
+    name: str
+    address: str
+    port: str
+    is_up: bool
+    is_in_maintenance: bool
+
+
+def server_states(answer: str) -> list[ServerState]:
+    lines = [line.split() for line in answer.splitlines() if not line.startswith("#")]
+    return [
+        ServerState(name=f[3], address=f[4], port=f[18], is_up=f[5] == _UP, is_in_maintenance=bool(int(f[6]) & 1))
+        for f in lines
+        if len(f) > 18
+    ]
 
 
 def fields(info: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from flowproxy.plan import Cause
 from flowproxy.proxy import Proxy
 from flowproxy.reconciler import Reconciler
 from flowproxy.swarm import SwarmStatus
@@ -23,7 +24,10 @@ class _Figures(Collector):
 
     def collect(self) -> Iterable[Metric]:
         outcome = self._reconciler.outcome
-        yield CounterMetricFamily("flowproxy_reloads", "Reloads of HAProxy.", value=self._proxy.reloads)
+        reloads = CounterMetricFamily("flowproxy_reloads", "Reloads of HAProxy.", labels=["reason"])
+        for cause in Cause:
+            reloads.add_metric([cause], self._proxy.reloads[cause])
+        yield reloads
         yield CounterMetricFamily(
             "flowproxy_runtime_updates", "Changes made without a reload.", value=self._proxy.runtime_updates
         )

@@ -16,17 +16,18 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import IO, NamedTuple
 
 import psutil
 import structlog
 
-from flowproxy.commands import commands, failed_reloads, fields, old_workers
+from flowproxy.commands import commands, failed_reloads, fields, old_workers, proofs, server_states
 from flowproxy.errors import ProxyUnavailable, Rejected
 from flowproxy.files import write_durably
-from flowproxy.plan import Change, Plan, Reload, RemoveServer
+from flowproxy.plan import Cause, Change, Plan, Reload, RemoveServer
 from flowproxy.plan import (
     Runtime as RuntimePlan,
 )
@@ -69,7 +70,8 @@ class Proxy:
         self._started = asyncio.Event()
         self._hands = asyncio.Lock()
         self._stopping = False
-        self.reloads = 0
+        self._unwritten: Configuration | None = None
+        self.reloads: Counter[Cause] = Counter()
         self.runtime_updates = 0
 
     # Life
@@ -116,6 +118,8 @@ class Proxy:
                     continue
                 _log.error("haproxy died", pid=pid)
                 self._leaving.clear()
+                if self._unwritten is not None:
+                    await asyncio.to_thread(self._write, self._unwritten.files())
                 while not await self._started_again():  # noqa: ASYNC110 - nothing tells when a port gets free
                     await asyncio.sleep(1)
             on_restart()
@@ -157,9 +161,18 @@ class Proxy:
     # What the reconciler asks for
 
     async def check(self, configuration: Configuration) -> None:
-        """Raises Rejected, in its words, when HAProxy would not run this configuration."""
-        async with self._candidate(configuration):
+        """Raises Rejected, in HAProxy's words, when it would not run this configuration."""
+        files = await asyncio.to_thread(configuration.files)
+        folder = self.folder / "candidate"
+        # The one path that is not relative: other programs look for it in the configuration.
+        list_here, list_there = (str(place / CRT_LIST).encode() for place in (self.folder, folder))
+        candidate = files | {"haproxy.cfg": files["haproxy.cfg"].replace(list_here, list_there)}
+        try:
+            await asyncio.to_thread(_write_all, folder, candidate)
+            await self._run_check(folder)
             _require_ports(configuration.ports)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def apply(self, plan: Plan, configuration: Configuration) -> None:
         """Brings HAProxy to the configuration. After it returns, every new request is served by it.
@@ -168,13 +181,20 @@ class Proxy:
         """
         async with self._hands:
             match plan:
-                case Reload():
-                    await self._replace(configuration)
+                case Reload(cause):
+                    await self._replace(configuration, cause)
                 case RuntimePlan(changes):
                     await self._change(changes)
-                    await asyncio.to_thread(self._write, configuration.files())
+                    self._unwritten = configuration
                     self.runtime_updates += 1
             await self._delete_leaving()
+
+    async def keep(self) -> None:
+        """Writes the files of what was changed without a reload. Raises OSError."""
+        async with self._hands:
+            if self._unwritten is not None:
+                await asyncio.to_thread(self._write, self._unwritten.files())
+                self._unwritten = None
 
     async def status(self) -> ProxyStatus | None:
         """None when HAProxy does not run."""
@@ -211,15 +231,20 @@ class Proxy:
 
     # Reload
 
-    async def _replace(self, configuration: Configuration) -> None:
-        async with self._candidate(configuration) as files:
-            _require_ports(configuration.ports)
-            await asyncio.to_thread(self._write, files)
-        if self._pid is None:
-            await self._start(configuration.digest)
-        else:
-            await self._reload(configuration.digest)
-            self.reloads += 1
+    async def _replace(self, configuration: Configuration, cause: Cause) -> None:
+        files = await asyncio.to_thread(configuration.files)
+        before = dict(self._written)
+        await asyncio.to_thread(self._write, files)
+        try:
+            if self._pid is None:
+                await self._start(configuration.digest)
+            else:
+                await self._reload(configuration.digest)
+                self.reloads[cause] += 1
+        except Rejected:
+            await asyncio.to_thread(self._write, before)
+            raise
+        self._unwritten = None
         self._leaving.clear()
 
     async def _reload(self, digest: str) -> None:
@@ -254,15 +279,33 @@ class Proxy:
 
     # Runtime
 
-    async def _change(self, changes: Iterable[Change]) -> None:
-        for command, accepted in commands(changes, self._leaving, str(self._settings.crt_list)):
-            answer = await self._worker.ask(command)
-            if (answer.splitlines() or [""])[-1] not in accepted:
-                shown = command.partition("\n")[0]
+    async def _change(self, changes: tuple[Change, ...]) -> None:
+        """Raises ProxyUnavailable unless HAProxy shows afterwards that all was done."""
+        leaving = tuple(change for change in changes if isinstance(change, RemoveServer))
+        together = len(changes) - len(leaving)
+        await self._tell(changes[:together])
+        for backend in {change.backend for change in leaving}:
+            await self._admit_who_stays(backend, {c.server.name for c in leaving if c.backend == backend})
+        await self._tell(changes[together:])
+        self._leaving |= {(change.backend, change.server.name) for change in leaving}
+        for proof in proofs(changes):
+            if not proof.holds(await self._worker.ask(proof.question)):
+                raise ProxyUnavailable(f"HAProxy did not do what it was told, says its answer to {proof.question!r}")
+
+    async def _tell(self, changes: Iterable[Change]) -> None:
+        for command in commands(changes, self._leaving, str(self._settings.crt_list)):
+            answer = await self._worker.ask(command.text)
+            if not {line.strip() for line in answer.splitlines() if line.strip()} <= command.answers:
+                shown = command.text.partition("\n")[0][:200]
                 raise ProxyUnavailable(f"HAProxy answered {answer!r} to {shown!r}")
-        for change in changes:
-            if isinstance(change, RemoveServer):
-                self._leaving.add((change.backend, change.server.name))
+
+    async def _admit_who_stays(self, backend: str, leaving: set[str]) -> None:
+        """Servers that wait for their first check are better than none."""
+        servers = server_states(await self._worker.ask(f"show servers state {backend}"))
+        staying = [server for server in servers if not server.is_in_maintenance and server.name not in leaving]
+        if not any(server.is_up for server in staying):
+            for server in staying:
+                await self._worker.ask(f"set server {backend}/{server.name} health up")
 
     async def _delete_leaving(self) -> None:
         """A server goes for good only when its last request has ended; until then it gets no new one."""
@@ -336,21 +379,6 @@ class Proxy:
             ) from None
         except OSError as error:
             raise ProxyUnavailable(f"FLOWPROXY_STATE_DIR: {self.folder}: {error.strerror}") from None
-
-    @contextlib.asynccontextmanager
-    async def _candidate(self, configuration: Configuration) -> AsyncIterator[dict[str, bytes]]:
-        """The files of a configuration that HAProxy has accepted."""
-        files = await asyncio.to_thread(configuration.files)
-        folder = self.folder / "candidate"
-        # The one path that is not relative: other programs look for it in the configuration.
-        list_here, list_there = (str(place / CRT_LIST).encode() for place in (self.folder, folder))
-        candidate = files | {"haproxy.cfg": files["haproxy.cfg"].replace(list_here, list_there)}
-        try:
-            await asyncio.to_thread(_write_all, folder, candidate)
-            await self._run_check(folder)
-            yield files
-        finally:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def _run_check(self, folder: Path) -> None:
         process = await asyncio.create_subprocess_exec(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple, NoReturn
 
@@ -17,16 +17,17 @@ import structlog
 from flowproxy.errors import ProxyUnavailable, Rejected
 from flowproxy.listeners import compile_listeners
 from flowproxy.parameters import certificate_of
-from flowproxy.plan import UNKNOWN, Nothing, Plan, Reload, Runtime, make_plan
+from flowproxy.plan import Cause, Nothing, Plan, Reload, Running, Runtime, make_plan
 from flowproxy.proxy import Proxy
 from flowproxy.registry import Entry, Registry, Snapshot
 from flowproxy.render import Configuration, Renderer
-from flowproxy.routing import Candidate, RouteTable, compile_routes
+from flowproxy.routing import Candidate, Compiler, RouteTable, compile_routes
 from flowproxy.store import Store
 
 _log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = 1.0
+_KEEP_SECONDS = 2.0
 _EMPTY = compile_routes(())
 
 
@@ -50,13 +51,19 @@ class _Waiter(NamedTuple):
 class Reconciler:
     """Holds what HAProxy runs, and the last good version of each service."""
 
-    def __init__(self, registry: Registry, renderer: Renderer, proxy: Proxy, store: Store) -> None:
+    def __init__(
+        self, registry: Registry, renderer: Renderer, proxy: Proxy, store: Store, *, tidy_after: float
+    ) -> None:
         self._registry = registry
         self._renderer = renderer
         self._proxy = proxy
         self._store = store
+        self._tidy_after = tidy_after
+        self._tidying = False
+        self._kept = 0.0
         self._awake = asyncio.Event()
-        self._running: Configuration | None = None
+        self._compiler = Compiler()
+        self._running: Running | None = None
         self._accepted: Mapping[str, Entry] = {}
         self._rejected: dict[str, tuple[Entry, str]] = {}
         self._waiters: list[_Waiter] = []
@@ -73,11 +80,12 @@ class Reconciler:
 
     async def run(self) -> NoReturn:
         while True:
-            await self._awake.wait()
+            await self._until_woken()
             self._awake.clear()
             async with self.between_rounds:
                 self.outcome = await self._round(self._registry.snapshot())
-            self._tell_waiters()
+                self._tell_waiters()
+                await self._keep()
             if self.outcome.failure:
                 await self._rest()
 
@@ -133,55 +141,98 @@ class Reconciler:
             configuration=wanted,
         )
 
-    def _compile(self, entries: Mapping[str, Entry], snapshot: Snapshot) -> tuple[RouteTable, Configuration]:
-        candidates = [Candidate(entry.service, entry.created) for entry in entries.values()]
-        certificates = dict(snapshot.certificates)
-        for entry in entries.values():
-            if certificate := certificate_of(entry.service):
-                certificates.setdefault(certificate.name, certificate)
-        listening = compile_listeners(candidates, self._renderer.http_ports(certified=bool(certificates)))
-        table = compile_routes(candidates)
-        wanted = self._renderer.render(table, snapshot.endpoints, certificates.values(), listening)
-        return replace(table, conflicts=table.conflicts + listening.conflicts), wanted
-
     async def _converge(
         self, entries: Mapping[str, Entry], snapshot: Snapshot
     ) -> tuple[RouteTable, Configuration, Plan]:
-        table, wanted = self._compile(entries, snapshot)
+        table, wanted = self._compile(entries, snapshot, self._compiler.compile)
         plan = make_plan(self._running, wanted)
+        if self._tidying and not isinstance(plan, Reload):
+            plan = Reload(Cause.TIDY)
+        if isinstance(plan, Reload):
+            await self._check_changed(entries, snapshot)
         try:
             await self._proxy.apply(plan, wanted)
         except ProxyUnavailable as error:
             if not isinstance(plan, Runtime):
                 raise
-            plan = Reload(f"the runtime API did not do it: {error}")
+            plan = Reload(Cause.RUNTIME, str(error))
             await self._proxy.apply(plan, wanted)
-        self._running = wanted
+        self._running = self._running.after(plan, wanted) if self._running else Running.fresh(wanted)
+        self._tidying = False
         return table, wanted, plan
 
+    async def _check_changed(self, entries: Mapping[str, Entry], snapshot: Snapshot) -> None:
+        """Has HAProxy look at what is new alone: the others are as they were when it accepted them. Raises Rejected."""
+        changed = {name: entry for name, entry in entries.items() if self._accepted.get(name) != entry}
+        clashing = any(entry.service.brings_templates for entry in changed.values())
+        if clashing or self.outcome.failure:
+            changed = dict(entries)
+        if changed:
+            _, alone = self._compile(changed, snapshot, compile_routes, with_certificates=1)
+            await self._proxy.check(alone)
+
+    def _compile(
+        self,
+        entries: Mapping[str, Entry],
+        snapshot: Snapshot,
+        compiled: Callable[[Iterable[Candidate]], RouteTable],
+        with_certificates: int | None = None,
+    ) -> tuple[RouteTable, Configuration]:
+        candidates = [Candidate(entry.service, entry.created) for entry in entries.values()]
+        certificates = dict(list(snapshot.certificates.items())[:with_certificates])
+        for entry in entries.values():
+            if entry.service.service_cert and (certificate := certificate_of(entry.service)):
+                certificates.setdefault(certificate.name, certificate)
+        table = compiled(candidates)
+        listening = compile_listeners(candidates, self._renderer.http_ports(certified=bool(certificates)))
+        wanted = self._renderer.render(table, snapshot.endpoints, certificates.values(), listening)
+        return replace(table, conflicts=table.conflicts + listening.conflicts), wanted
+
     async def _offenders(self, snapshot: Snapshot) -> dict[str, tuple[Entry, str]]:
-        """The new or changed services that HAProxy refuses beside those that it accepted."""
+        """The new or changed services that HAProxy refuses, alone or beside those that it accepted."""
         entries = snapshot.entries
         good = {name: entry for name, entry in self._accepted.items() if name in entries}
         changed = [n for n, entry in entries.items() if good.get(n) != entry and not self._is_rejected(entry)]
-        return await self._search(good, changed, snapshot)
+        alone = await self._search({}, changed, snapshot) if changed else {}
+        left = [name for name in changed if name not in alone]
+        return alone or (await self._search(good, left, snapshot) if left else {})
 
     async def _search(
         self, good: dict[str, Entry], names: list[str], snapshot: Snapshot
     ) -> dict[str, tuple[Entry, str]]:
-        """Halves the suspects until those are left that fail alone; the others are added to the good ones."""
+        """Halves the suspects until those are left that fail beside the good ones; the others are added to these."""
         suspects = {name: snapshot.entries[name] for name in names}
         try:
-            _, together = self._compile({**good, **suspects}, snapshot)
+            _, together = self._compile({**good, **suspects}, snapshot, compile_routes)
             await self._proxy.check(together)
         except Rejected as error:
             if len(names) == 1:
                 return {names[0]: (suspects[names[0]], str(error))}
             half = len(names) // 2
-            first = await self._search(good, names[:half], snapshot) if half else {}
-            return first | (await self._search(good, names[half:], snapshot) if names else {})
+            first = await self._search(good, names[:half], snapshot)
+            return first | await self._search(good, names[half:], snapshot)
         good.update(suspects)
         return {}
+
+    async def _until_woken(self) -> None:
+        """Or until it has been quiet for so long that names of stand-ins and forgotten backends can be tidied up."""
+        untidy = self._running is not None and self._running.untidy
+        try:
+            async with asyncio.timeout(self._tidy_after if untidy else None):
+                await self._awake.wait()
+        except TimeoutError:
+            self._tidying = True
+
+    async def _keep(self) -> None:
+        """Writes what was changed without a reload, so that a HAProxy that starts comes up the same. Changes that come
+        one after the other are written together."""
+        if self._awake.is_set() and time.monotonic() - self._kept < _KEEP_SECONDS:
+            return
+        try:
+            await self._proxy.keep()
+        except OSError as error:
+            _log.error("the configuration cannot be written", reason=str(error))
+        self._kept = time.monotonic()
 
     def _is_rejected(self, entry: Entry) -> bool:
         rejected = self._rejected.get(entry.service.service_name)
@@ -220,8 +271,9 @@ class Reconciler:
         for conflict in set(table.conflicts) - set(self.outcome.table.conflicts):
             _log.warning("conflict", route=conflict.route, winner=conflict.winner, loser=conflict.loser)
         match plan:
-            case Reload(reason):
-                _log.info("configured" if reason == UNKNOWN else "reloaded", reason=reason, **facts)
+            case Reload(cause, detail):
+                more = {"detail": detail} if detail else {}
+                _log.info("reloaded", reason=str(cause), **more, **facts)
             case Runtime(changes):
                 _log.info("updated without reload", changes=len(changes), **facts)
             case Nothing():

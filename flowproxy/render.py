@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 import jinja2
-from pydantic import BaseModel, ConfigDict
 
 from flowproxy.certificate import Certificate, in_order
 from flowproxy.errors import InvalidSettings, InvalidTemplate
 from flowproxy.listeners import Listeners
 from flowproxy.model import Destination, Endpoint, Service, is_address, public
-from flowproxy.quoting import word
-from flowproxy.routing import ANY, EXACT, PATTERN, STAGES, WILDCARD, Backend, RouteTable, compile_routes
+from flowproxy.parameters import parse
+from flowproxy.quoting import comment, word
+from flowproxy.routing import ANY, EXACT, PATTERN, STAGES, WILDCARD, Backend, Candidate, RouteTable, compile_routes
 from flowproxy.settings import Settings, secrets_folder
 from flowproxy.templating import OURS, Templates, explained
 from flowproxy.users import NOBODY, complete, users_of
@@ -33,6 +35,12 @@ _JSON_LOG = (
     '"response_ms":%Tr,"total_ms":%Ta,"retries":"%rc"}'
 )
 
+
+# Seldom at rest; soon when a connection failed or the server is down (configuration manual, 5.2).
+_CHECK = "check inter 30s fastinter 1s downinter 1s fall 2 rise 1 observe layer4 error-limit 1 on-error fastinter"
+SPARE = "spare:"  # what their names begin with; no name of a service holds a colon
+_SPARES, _SHAPES = 64, 4
+_PLAIN = parse({"serviceName": "plain.service", "servicePath": "/", "port": "80"})
 
 NO_LISTENERS = Listeners((), (), ())
 EXPORTER = "exporter.sock"
@@ -52,11 +60,16 @@ class Server(NamedTuple):
 
 
 class Section(NamedTuple):
-    """A backend without its servers, and what stands behind the address of each of them."""
+    """A backend without its servers, and what stands behind the address of each of them.
+
+    `shape` is its text without names, when nothing in it depends on whose it is: a spare backend of this shape can
+    stand in for it.
+    """
 
     text: str
     server_options: str
     sticky: bool = False
+    shape: str | None = None
 
     def options(self, server: Server) -> str:
         """With the cookie of a sticky server, which tells nothing of the cluster and stays as long as the task does."""
@@ -82,18 +95,23 @@ class Snippet(NamedTuple):
     sections: str
 
 
-class Configuration(BaseModel):
-    """Everything HAProxy is given. A change of the skeleton, which is all but servers and maps, needs a reload."""
+@dataclass(frozen=True)
+class Configuration:
+    """Everything HAProxy is given. The skeleton is all but servers, map entries and certificates.
 
-    model_config = ConfigDict(frozen=True)
+    `fixed` are the backends that the head names, which no other can stand in for; `plain` is the shape of a backend
+    without wishes.
+    """
 
     head: str
     pages: Mapping[str, bytes]
     sections: Mapping[str, Section]
     servers: Mapping[str, tuple[Server, ...]]
     maps: Mapping[str, Mapping[str, str]]
-    certificates: Mapping[str, str] = {}
+    certificates: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[int, ...] = ()
+    fixed: frozenset[str] = frozenset()
+    plain: str | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -101,9 +119,23 @@ class Configuration(BaseModel):
         digest = hashlib.sha256(self.head.encode())
         for name, page in self.pages.items():
             digest.update(name.encode() + page)
-        for section in self.sections.values():
+        for _, section in sorted(self.sections.items()):
             digest.update(section.text.encode() + section.server_options.encode())
         return digest.hexdigest()[:32]
+
+    @cached_property
+    def spares(self) -> Mapping[str, Section]:
+        """Backends without servers, for services to come: of the plain shape, and of those that many services have."""
+        shapes = Counter(section.shape for section in self.sections.values() if section.shape is not None)
+        if self.plain is not None:
+            shapes[self.plain] = len(self.sections) + 1
+        ready = max(_SPARES, len(self.sections) // 50)
+        spares: dict[str, Section] = {}
+        for shape, _ in shapes.most_common(_SHAPES):
+            for _ in range(ready):
+                name = f"{SPARE}{len(spares) + 1}"
+                spares[name] = Section(f"backend {name}\n{shape}".rstrip(), "", shape=shape)
+        return spares
 
     def text(self) -> str:
         """haproxy.cfg"""
@@ -112,10 +144,11 @@ class Configuration(BaseModel):
             f"global\n    description {self.digest}\n",
             f"{self.head.rstrip()}\n",
         ]
-        for name, section in self.sections.items():
+        for name, section in sorted(self.sections.items()):
             parts.append(section.text)
             parts += [server_line(server, section) for server in self.servers.get(name, ())]
             parts.append("")
+        parts += [f"{section.text}\n" for section in self.spares.values()]
         return "\n".join(parts) + "\n"
 
     def files(self) -> dict[str, bytes]:
@@ -139,7 +172,7 @@ def certificate_file(name: str) -> str:
 
 
 def map_text(entries: Mapping[str, str]) -> str:
-    return "".join(f"{key} {value}\n" for key, value in entries.items())
+    return "".join(f"{key} {value}\n" for key, value in sorted(entries.items()))
 
 
 def server_line(server: Server, section: Section) -> str:
@@ -172,13 +205,15 @@ class Renderer:
             " expose-fd listeners\n\n"
         )
         self._pages = {f"{code}.http": _page(settings, folders, code) for code in PAGES}
-        self._sections: dict[str, tuple[Service, Section]] = {}
+        self._sections: dict[str, tuple[Backend, Section]] = {}
+        self._servers: dict[str, tuple[Backend, object, tuple[Server, ...]]] = {}
+        self._plain: str | None = None
         self._templates = Templates(folders, (settings.state_dir, settings.certs, secrets_folder()))
         try:
             self._head = self._base(settings)
             self._backend = self._templates.named("backend.cfg.j2")
             self._tcp = self._templates.named("tcp.cfg.j2")
-            self.render(compile_routes(()), {})
+            self._plain = self._tried()
         except InvalidTemplate as error:
             raise InvalidSettings(str(error)) from None
 
@@ -190,13 +225,14 @@ class Renderer:
         listening: Listeners = NO_LISTENERS,
     ) -> Configuration:
         """`endpoints` are those of each host name that a destination sends to; a name without any has no servers."""
-        backends = [*table.backends, *listening.backends]
-        servers = {backend.name: _servers(backend, endpoints) for backend in backends}
+        backends = [backend for part in table.parts.values() for backend in part.backends]
+        backends += listening.backends
+        servers = {backend.name: self._placed(backend, endpoints) for backend in backends}
         snippets = [self._snippet(service, backends, servers) for service in table.templated]
         _require_own_names(snippets)
         backends = [backend for backend in backends if not backend.service.template_be_path]
         sections = {backend.name: self._section(backend) for backend in backends}
-        self._sections = {backend.name: (backend.service, sections[backend.name]) for backend in backends}
+        self._forget_but(servers)
         sections |= {f"templates/{s.service}": Section(s.sections, "") for s in snippets if s.sections}
         wildcards = [(f"wildcard{depth}", self._of_depth(table, depth)) for depth in table.wildcard_depths]
         pems = {certificate.name: certificate.pem for certificate in certificates if self._settings.uses_certificates}
@@ -226,14 +262,24 @@ class Renderer:
             pages=self._pages,
             sections=sections,
             servers={backend.name: servers[backend.name] for backend in backends},
-            maps={name: dict(sorted(table.maps[name].items())) for name in MAPS},
+            maps=table.maps,
             certificates=ordered,
             ports=tuple(listener.port for listener in listening.listeners if not listener.beside_http),
+            fixed=frozenset(
+                [rule.backend for rules in table.rules.values() for rule in rules]
+                + [backend.name for backend in listening.backends]
+            ),
+            plain=self._plain,
         )
 
     def http_ports(self, *, certified: bool) -> Mapping[int, bool]:
         """The ports of the http routes, each with whether it speaks TLS."""
         return self._settings.http_ports(certified=certified or self._settings.crt_list_path is not None)
+
+    def _tried(self) -> str | None:
+        """Renders a service without wishes, lest a mistake in a template shows only later; the shape of its backend."""
+        configuration = self.render(compile_routes([Candidate(_PLAIN, 0)]), {})
+        return next(section.shape for section in configuration.sections.values())
 
     def _base(self, settings: Settings) -> jinja2.Template:
         """Of everything but the backends."""
@@ -276,23 +322,56 @@ class Renderer:
 
     def _section(self, backend: Backend) -> Section:
         known = self._sections.get(backend.name)
-        if known and known[0] is backend.service:
+        if known and known[0] is backend:
             return known[1]
         service, destination = backend.service, backend.destination
-        template = self._backend if destination.req_mode == "http" else self._tcp
-        text = template.render(
-            backend=backend,
-            service=service,
-            destination=destination,
-            settings=self._settings,
-            users=users_of(service, self._secrets, self._default_users),
-            default_users=self._default_users,
-        )
+        text = self._text(backend)
         checked = destination.req_mode == "http" or destination.check_tcp
-        options = ["check inter 2s fall 2 rise 1"] if checked else []
+        options = [_CHECK] if checked else []
         if destination.ssl_verify_none:
             options.append("ssl verify none")
-        return Section(text.rstrip("\n"), " ".join(options), sticky=service.session_type == "sticky-server")
+        sticky = service.session_type == "sticky-server"
+        shape = self._shape(text, backend) if destination.req_mode == "http" and not sticky else None
+        section = Section(text, " ".join(options), sticky, shape)
+        self._sections[backend.name] = (backend, section)
+        return section
+
+    def _text(self, backend: Backend) -> str:
+        template = self._backend if backend.destination.req_mode == "http" else self._tcp
+        return template.render(
+            backend=backend,
+            service=backend.service,
+            destination=backend.destination,
+            settings=self._settings,
+            users=users_of(backend.service, self._secrets, self._default_users),
+            default_users=self._default_users,
+        ).rstrip("\n")
+
+    def _shape(self, text: str, backend: Backend) -> str | None:
+        """The lines below the name, when there is nothing else and they are those of the same service by another
+        name."""
+        lines = _lines(text, backend)
+        if lines is None or lines == self._plain:
+            return lines
+        renamed = backend.service.model_copy(update={"service_name": "another.name", "acl_name": None})
+        other = backend._replace(name="another.name-be", service=renamed)
+        return lines if _lines(self._text(other), other) == lines else None
+
+    def _placed(self, backend: Backend, endpoints: Mapping[str, tuple[Endpoint, ...]]) -> tuple[Server, ...]:
+        found = [endpoints.get(host, ()) for host, _ in backend.targets]
+        known = self._servers.get(backend.name)
+        if known and known[0] is backend and known[1] == found:
+            return known[2]
+        servers = _servers(backend, endpoints)
+        self._servers[backend.name] = (backend, found, servers)
+        return servers
+
+    def _forget_but(self, present: Collection[str]) -> None:
+        """Only when much is left over: a check of a few services must not cost the memory of all."""
+        for known in (self._sections, self._servers):
+            if len(known) > 2 * len(present) + 1000:
+                for name in known.keys() - set(present):
+                    del known[name]
 
     @staticmethod
     def _of_depth(table: RouteTable, depth: int) -> tuple[object, ...]:
@@ -308,6 +387,12 @@ def _require_own_names(snippets: Iterable[Snippet]) -> None:
             if name.startswith("route-") or owner != snippet.service:
                 whose = "Flowproxy's" if name.startswith("route-") else f"service {owner}'s"
                 raise InvalidTemplate(f"templateFePath: the acl {name} is {whose} already; give it another name")
+
+
+def _lines(text: str, backend: Backend) -> str | None:
+    """The lines below the name of a section that has nothing else."""
+    before, found, lines = f"{text}\n".partition(f"backend {word(backend.name)}\n")
+    return lines if found and before == f"# service {comment(backend.service.service_name)}\n" else None
 
 
 def _servers(backend: Backend, endpoints: Mapping[str, tuple[Endpoint, ...]]) -> tuple[Server, ...]:

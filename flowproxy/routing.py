@@ -223,7 +223,7 @@ class Compiler:
 
     def compile(self, candidates: Iterable[Candidate]) -> RouteTable:
         """The table of exactly these services; independent of their order and of what was compiled before."""
-        parts = {}
+        parts: dict[str, Part] = {}
         for candidate in candidates:
             name = candidate.service.service_name
             part = self._parts.get(name)
@@ -231,38 +231,40 @@ class Compiler:
                 part = _part(candidate, candidate.service.acl_name or name)
             parts[name] = part
         self._parts = parts
-        parts = _with_backends_of_their_own(parts)
+        return _table(_with_backends_of_their_own(parts))
 
-        places: dict[tuple[str, str], list[Route]] = {}
-        for part in parts.values():
-            for place, route in part.routes:
-                places.setdefault(place, []).append(route)
-        conflicts: set[Conflict] = set()
-        for place, here in places.items():
-            if len(here) > 1:
-                places[place] = _without_equal_claims(here, conflicts)
 
-        maps: dict[str, dict[str, str]] = {stage: {} for stage in STAGES}
-        conditional = []
-        for (stage, key), here in places.items():
-            maps[stage][key] = CONDITIONAL + key if here[0].conditions else here[0].backend
-            if here[0].conditions:
-                conditional.append((stage, key))
-        rules: dict[str, list[Rule]] = {stage: [] for stage in STAGES}
-        for stage, key in sorted(conditional):
-            here = places[stage, key]
-            chain = _until_unconditional([*here, *_shorter(places, stage, here[0])])
-            rules[stage] += [Rule(CONDITIONAL + key, route.conditions, route.backend) for route in chain]
-        depths = {key.partition("/")[0].count(".") for key in maps[WILDCARD]}
-        bringing = [p.candidate for p in parts.values() if p.candidate.service.brings_templates]
-        return RouteTable(
-            parts=parts,
-            maps=maps,
-            rules={stage: tuple(listed) for stage, listed in rules.items()},
-            wildcard_depths=tuple(sorted(depths, reverse=True)),
-            conflicts=tuple(sorted(conflicts)),
-            templated=tuple(candidate.service for candidate in by_seniority(bringing)),
-        )
+def _table(parts: Mapping[str, Part]) -> RouteTable:
+    places: dict[tuple[str, str], list[Route]] = {}
+    for part in parts.values():
+        for place, route in part.routes:
+            places.setdefault(place, []).append(route)
+    conflicts: set[Conflict] = set()
+    for place, here in places.items():
+        if len(here) > 1:
+            places[place] = _without_equal_claims(here, conflicts)
+
+    maps: dict[str, dict[str, str]] = {stage: {} for stage in STAGES}
+    conditional = []
+    for (stage, key), here in places.items():
+        maps[stage][key] = CONDITIONAL + key if here[0].conditions else here[0].backend
+        if here[0].conditions:
+            conditional.append((stage, key))
+    rules: dict[str, list[Rule]] = {stage: [] for stage in STAGES}
+    for stage, key in sorted(conditional):
+        here = places[stage, key]
+        chain = _until_unconditional([*here, *_shorter(places, stage, here[0])])
+        rules[stage] += [Rule(CONDITIONAL + key, route.conditions, route.backend) for route in chain]
+    depths = {key.partition("/")[0].count(".") for key in maps[WILDCARD]}
+    bringing = [p.candidate for p in parts.values() if p.candidate.service.brings_templates]
+    return RouteTable(
+        parts=parts,
+        maps=maps,
+        rules={stage: tuple(listed) for stage, listed in rules.items()},
+        wildcard_depths=tuple(sorted(depths, reverse=True)),
+        conflicts=tuple(sorted(conflicts)),
+        templated=tuple(candidate.service for candidate in by_seniority(bringing)),
+    )
 
 
 def by_seniority(candidates: Iterable[Candidate]) -> list[Candidate]:

@@ -197,6 +197,12 @@ class Settings(BaseSettings):
         validation_alias=_own("HARD_STOP_AFTER"),
         description="Seconds that connections live on in an old HAProxy worker after a reload.",
     )
+    tidy_after: Seconds = Field(
+        60,
+        validation_alias=_own("TIDY_AFTER"),
+        description="Seconds of quiet after which HAProxy is reloaded once, so that services which came without"
+        " a reload have backends of their own names.",
+    )
     drain_timeout: Seconds = Field(
         30,
         validation_alias=_own("DRAIN_TIMEOUT"),
