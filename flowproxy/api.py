@@ -202,7 +202,7 @@ class Api:
         if _is_distributed(request.query):
             replies = await self._pass_on(request, request.query)
             return web.Response(text="".join(reply.text.rstrip("\n") + "\n" for reply in replies))
-        return web.Response(text=await self._proxy.statistics())
+        return web.Response(text=self._reconciler.by_name(await self._proxy.statistics()))
 
     # Its listener's
 

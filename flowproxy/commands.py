@@ -34,6 +34,11 @@ class Command(NamedTuple):
     text: str
     answers: frozenset[str]
 
+    def is_done(self, answer: str) -> bool:
+        """HAProxy shows how it gets on by dots behind some lines, as many as it takes."""
+        lines = (line.strip().rstrip(".") for line in answer.splitlines())
+        return all(not line or line in self.answers for line in lines)
+
 
 class Proof(NamedTuple):
     """A question, and whether its answer shows that the change was made."""
@@ -78,7 +83,7 @@ def _commands(change: Change, leaving: set[tuple[str, str]], crt_list: str) -> I
             if (backend, server.name) in leaving:
                 leaving.discard((backend, server.name))
             else:
-                added = frozenset({"New server registered."})
+                added = frozenset({"New server registered"})
                 yield Command(f"add server {name} {server.socket_address} {options}", added)
                 if "check" in options:
                     yield Command(f"enable health {name}", _SILENT)
@@ -95,7 +100,7 @@ def _commands(change: Change, leaving: set[tuple[str, str]], crt_list: str) -> I
             file = certificate_file(name)
             yield Command(f"new ssl cert {file}", frozenset({f"New empty certificate store '{file}'!"}))
             yield from _certificate(name, pem)
-            said = {"Success!", f"Inserting certificate '{file}' in crt-list '{crt_list}'.", "."}
+            said = {"Success!", f"Inserting certificate '{file}' in crt-list '{crt_list}'"}
             yield Command(f"add ssl crt-list {crt_list} {file}", frozenset(said))
         case SetCertificate(name, pem):
             yield from _certificate(name, pem)
@@ -159,7 +164,7 @@ def _certificate(name: str, pem: str) -> Iterable[Command]:
     file = certificate_file(name)
     prepared = {f"Transaction created for certificate {file}!", f"Transaction updated for certificate {file}!"}
     yield Command(f"set ssl cert {file} <<\n{pem}", frozenset(prepared))
-    yield Command(f"commit ssl cert {file}", frozenset({f"Committing {file}", "Success!", "."}))
+    yield Command(f"commit ssl cert {file}", frozenset({f"Committing {file}", "Success!"}))
 
 
 def _size(entries: list[AddEntry]) -> int:

@@ -50,4 +50,4 @@ async def exposition(reconciler: Reconciler, proxy: Proxy, swarm: SwarmStatus) -
     """The text format, HAProxy's figures behind ours."""
     registry = CollectorRegistry()
     registry.register(_Figures(reconciler, proxy, swarm))
-    return generate_latest(registry) + await proxy.exporter()
+    return generate_latest(registry) + reconciler.by_name(await proxy.exporter()).encode()

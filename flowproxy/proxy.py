@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import IO, NamedTuple
 
+import aiohttp
 import psutil
 import structlog
 
@@ -213,21 +214,18 @@ class Proxy:
         """HAProxy's statistics as CSV (management guide, 9.1). Raises ProxyUnavailable."""
         return await self._worker.ask("show stat") + "\n"
 
-    async def exporter(self) -> bytes:
+    async def exporter(self) -> str:
         """What HAProxy's own exporter says; nothing where it was not built in or cannot be reached."""
+        connector = aiohttp.UnixConnector(str(self.folder / EXPORTER))
+        timeout = aiohttp.ClientTimeout(total=_EXPORTER_SECONDS)
         try:
-            reader, writer = await asyncio.open_unix_connection(self.folder / EXPORTER)
-        except OSError:
-            return b""
-        try:
-            async with asyncio.timeout(_EXPORTER_SECONDS):
-                writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
-                head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-        except (OSError, TimeoutError):
-            return b""
-        finally:
-            writer.close()
-        return body if b" 200 " in head.partition(b"\r\n")[0] else b""
+            async with (
+                aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+                session.get("http://haproxy/metrics") as answer,
+            ):
+                return await answer.text() if answer.status == 200 else ""
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return ""
 
     # Reload
 
@@ -295,7 +293,7 @@ class Proxy:
     async def _tell(self, changes: Iterable[Change]) -> None:
         for command in commands(changes, self._leaving, str(self._settings.crt_list)):
             answer = await self._worker.ask(command.text)
-            if not {line.strip() for line in answer.splitlines() if line.strip()} <= command.answers:
+            if not command.is_done(answer):
                 shown = command.text.partition("\n")[0][:200]
                 raise ProxyUnavailable(f"HAProxy answered {answer!r} to {shown!r}")
 

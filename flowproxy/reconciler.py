@@ -7,6 +7,7 @@ one more round.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -20,7 +21,7 @@ from flowproxy.parameters import certificate_of
 from flowproxy.plan import Cause, Nothing, Plan, Reload, Running, Runtime, make_plan
 from flowproxy.proxy import Proxy
 from flowproxy.registry import Entry, Registry, Snapshot
-from flowproxy.render import Configuration, Renderer
+from flowproxy.render import SPARE, Configuration, Renderer
 from flowproxy.routing import Candidate, Compiler, RouteTable, compile_routes
 from flowproxy.store import Store
 
@@ -28,6 +29,7 @@ _log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = 1.0
 _KEEP_SECONDS = 2.0
+_SPARE = re.compile(rf"{SPARE}\d+")
 _EMPTY = compile_routes(())
 
 
@@ -77,6 +79,18 @@ class Reconciler:
         """Whatever HAProxy runs, the next round reloads."""
         self._running = None
         self.wake()
+
+    def by_name(self, figures: str) -> str:
+        """Lines about backends, with those of stand-ins under the names that they stand in for, and none of spares."""
+        names = {spare: name for name, spare in self._running.stand_ins.items()} if self._running else {}
+        lines = []
+        for line in figures.splitlines(keepends=True):
+            found = _SPARE.search(line)
+            if found is None:
+                lines.append(line)
+            elif found[0] in names:
+                lines.append(line.replace(found[0], names[found[0]]))
+        return "".join(lines)
 
     async def run(self) -> NoReturn:
         while True:

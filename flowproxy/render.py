@@ -39,7 +39,7 @@ _JSON_LOG = (
 # Seldom at rest; soon when a connection failed or the server is down (configuration manual, 5.2).
 _CHECK = "check inter 30s fastinter 1s downinter 1s fall 2 rise 1 observe layer4 error-limit 1 on-error fastinter"
 SPARE = "spare:"  # what their names begin with; no name of a service holds a colon
-_SPARES, _SHAPES = 64, 4
+_SPARES, _SHAPES = 32, 3
 _PLAIN = parse({"serviceName": "plain.service", "servicePath": "/", "port": "80"})
 
 NO_LISTENERS = Listeners((), (), ())

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from controller import Controller, Origin
+from prometheus_client.parser import text_string_to_metric_families
 
 Origins = Callable[[str], Origin]
 
@@ -57,7 +58,10 @@ def test_prometheus_is_told_our_figures_and_those_of_haproxy(controller: Control
     controller.get("/")
     text = controller.api("/metrics").text
 
-    assert "flowproxy_reloads_total 1.0" in text
+    assert 'flowproxy_reloads_total{reason="unknown"} 0.0' in text
+    assert 'haproxy_backend_status{proxy="web-be80_0",state="UP"} 1' in text
+    assert "spare:" not in text
+    assert list(text_string_to_metric_families(text))
     assert "flowproxy_routes 1.0" in text
     assert 'haproxy_frontend_http_requests_total{proxy="services"}' in text
 

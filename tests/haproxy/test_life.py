@@ -135,14 +135,15 @@ def test_no_request_is_lost_while_services_come_and_go(controller: Controller, o
     controller.reconfigure("web", servicePath="/", port=str(origin("web").port), outboundHostname="127.0.0.1")
 
     with requests_all_the_time(controller.traffic, "/") as statuses:
-        for number in range(15):
+        for number in range(30):
+            wish = {"timeoutServer": str(number)} if number % 2 else {}  # one that no spare backend has
             answer = controller.reconfigure(
-                f"s{number}", servicePath=f"/s{number}", port="9", outboundHostname="127.0.0.1"
+                f"s{number}", servicePath=f"/s{number}", port="9", outboundHostname="127.0.0.1", **wish
             )
             assert answer.status == 200
 
     assert set(statuses) == {200}
-    assert controller.status["reloads"] == 16
+    assert controller.status["reloads"] == 15
 
 
 def test_a_download_survives_a_reload(controller: Controller, origin: Origins) -> None:
