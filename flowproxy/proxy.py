@@ -120,7 +120,7 @@ class Proxy:
                 _log.error("haproxy died", pid=pid)
                 self._leaving.clear()
                 if self._unwritten is not None:
-                    await asyncio.to_thread(self._write, self._unwritten.files())
+                    self._write(self._unwritten.files())
                 while not await self._started_again():  # noqa: ASYNC110 - nothing tells when a port gets free
                     await asyncio.sleep(1)
             on_restart()
@@ -194,7 +194,8 @@ class Proxy:
         """Writes the files of what was changed without a reload. Raises OSError."""
         async with self._hands:
             if self._unwritten is not None:
-                await asyncio.to_thread(self._write, self._unwritten.files())
+                files = await asyncio.to_thread(self._unwritten.files)
+                await asyncio.to_thread(self._write, files)
                 self._unwritten = None
 
     async def status(self) -> ProxyStatus | None:

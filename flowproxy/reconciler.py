@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple, NoReturn
 
@@ -28,7 +28,7 @@ from flowproxy.store import Store
 _log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = 1.0
-_KEEP_SECONDS = 2.0
+_QUIET_SECONDS, _KEEP_SECONDS = 0.3, 5.0
 _SPARE = re.compile(rf"{SPARE}\d+")
 _EMPTY = compile_routes(())
 
@@ -99,7 +99,6 @@ class Reconciler:
             async with self.between_rounds:
                 self.outcome = await self._round(self._registry.snapshot())
                 self._tell_waiters()
-                await self._keep()
             if self.outcome.failure:
                 await self._rest()
 
@@ -158,7 +157,7 @@ class Reconciler:
     async def _converge(
         self, entries: Mapping[str, Entry], snapshot: Snapshot
     ) -> tuple[RouteTable, Configuration, Plan]:
-        table, wanted = self._compile(entries, snapshot, self._compiler.compile)
+        table, wanted = self._compile(entries, snapshot, self._compiler, self._renderer)
         plan = make_plan(self._running, wanted)
         if self._tidying and not isinstance(plan, Reload):
             plan = Reload(Cause.TIDY)
@@ -182,14 +181,15 @@ class Reconciler:
         if clashing or self.outcome.failure:
             changed = dict(entries)
         if changed:
-            _, alone = self._compile(changed, snapshot, compile_routes, with_certificates=1)
+            _, alone = self._compile(changed, snapshot, Compiler(), self._renderer.apart(), with_certificates=1)
             await self._proxy.check(alone)
 
     def _compile(
         self,
         entries: Mapping[str, Entry],
         snapshot: Snapshot,
-        compiled: Callable[[Iterable[Candidate]], RouteTable],
+        compiler: Compiler,
+        renderer: Renderer,
         with_certificates: int | None = None,
     ) -> tuple[RouteTable, Configuration]:
         candidates = [Candidate(entry.service, entry.created) for entry in entries.values()]
@@ -197,9 +197,9 @@ class Reconciler:
         for entry in entries.values():
             if entry.service.service_cert and (certificate := certificate_of(entry.service)):
                 certificates.setdefault(certificate.name, certificate)
-        table = compiled(candidates)
-        listening = compile_listeners(candidates, self._renderer.http_ports(certified=bool(certificates)))
-        wanted = self._renderer.render(table, snapshot.endpoints, certificates.values(), listening)
+        table = compiler.compile(candidates)
+        listening = compile_listeners(candidates, renderer.http_ports(certified=bool(certificates)))
+        wanted = renderer.render(table, snapshot.endpoints, certificates.values(), listening)
         return replace(table, conflicts=table.conflicts + listening.conflicts), wanted
 
     async def _offenders(self, snapshot: Snapshot) -> dict[str, tuple[Entry, str]]:
@@ -217,7 +217,7 @@ class Reconciler:
         """Halves the suspects until those are left that fail beside the good ones; the others are added to these."""
         suspects = {name: snapshot.entries[name] for name in names}
         try:
-            _, together = self._compile({**good, **suspects}, snapshot, compile_routes)
+            _, together = self._compile({**good, **suspects}, snapshot, Compiler(), self._renderer.apart())
             await self._proxy.check(together)
         except Rejected as error:
             if len(names) == 1:
@@ -230,18 +230,22 @@ class Reconciler:
 
     async def _until_woken(self) -> None:
         """Or until it has been quiet for so long that names of stand-ins and forgotten backends can be tidied up."""
+        if time.monotonic() - self._kept > _KEEP_SECONDS or not await self._woken(_QUIET_SECONDS):
+            await self._keep()
         untidy = self._running is not None and self._running.untidy
-        try:
-            async with asyncio.timeout(self._tidy_after if untidy else None):
-                await self._awake.wait()
-        except TimeoutError:
+        if not await self._woken(self._tidy_after if untidy else None):
             self._tidying = True
+
+    async def _woken(self, within: float | None) -> bool:
+        try:
+            async with asyncio.timeout(within):
+                return await self._awake.wait()
+        except TimeoutError:
+            return False
 
     async def _keep(self) -> None:
         """Writes what was changed without a reload, so that a HAProxy that starts comes up the same. Changes that come
         one after the other are written together."""
-        if self._awake.is_set() and time.monotonic() - self._kept < _KEEP_SECONDS:
-            return
         try:
             await self._proxy.keep()
         except OSError as error:
@@ -270,10 +274,7 @@ class Reconciler:
 
     async def _rest(self) -> None:
         """Before the next try; a change of what is wanted does not wait."""
-        try:
-            async with asyncio.timeout(_RETRY_SECONDS):
-                await self._awake.wait()
-        except TimeoutError:
+        if not await self._woken(_RETRY_SECONDS):
             self.wake()
 
     def _log_round(self, plan: Plan, snapshot: Snapshot, table: RouteTable, seconds: float) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -217,6 +218,12 @@ class Renderer:
         except InvalidTemplate as error:
             raise InvalidSettings(str(error)) from None
 
+    def apart(self) -> Renderer:
+        """One with the same templates and settings that knows nothing of what this one has rendered."""
+        other = copy(self)
+        other._sections, other._servers = {}, {}
+        return other
+
     def render(
         self,
         table: RouteTable,
@@ -367,9 +374,8 @@ class Renderer:
         return servers
 
     def _forget_but(self, present: Collection[str]) -> None:
-        """Only when much is left over: a check of a few services must not cost the memory of all."""
         for known in (self._sections, self._servers):
-            if len(known) > 2 * len(present) + 1000:
+            if len(known) > 2 * len(present):
                 for name in known.keys() - set(present):
                     del known[name]
 

@@ -54,12 +54,13 @@ def test_a_wrong_service_of_the_environment_stops_the_start_and_a_misspelt_name_
 
 def test_prometheus_is_told_our_figures_and_those_of_haproxy(controller: Controller, origin: Origins) -> None:
     controller.start()
-    controller.reconfigure("web", servicePath="/", port=str(origin("web").port), outboundHostname="127.0.0.1")
+    port = str(origin("web").port)
+    controller.reconfigure("web", servicePath="/", port=port, outboundHostname="127.0.0.1")
     controller.get("/")
     text = controller.api("/metrics").text
 
     assert 'flowproxy_reloads_total{reason="unknown"} 0.0' in text
-    assert 'haproxy_backend_status{proxy="web-be80_0",state="UP"} 1' in text
+    assert f'haproxy_backend_status{{proxy="web-be{port}_0",state="UP"}} 1' in text
     assert "spare:" not in text
     assert list(text_string_to_metric_families(text))
     assert "flowproxy_routes 1.0" in text
