@@ -59,7 +59,9 @@ def described_service(service: Service) -> dict[str, Any]:
 def described_entry(name: str, entry: Entry | None, outcome: Outcome) -> dict[str, Any]:
     """What `/v1/services` says of one service: where it came from, what it asked for, what became of it."""
     servers = outcome.configuration.servers if outcome.configuration else {}
-    backends = [backend.name for backend in outcome.table.backends if backend.service.service_name == name]
+    part = outcome.table.parts.get(name)
+    backends = [backend.name for backend in part.backends] if part else []
+    routes = sorted((route for _, route in part.routes), key=lambda route: route.rank) if part else []
     return {
         "name": name,
         "origin": entry.origin if entry else None,
@@ -68,7 +70,7 @@ def described_entry(name: str, entry: Entry | None, outcome: Outcome) -> dict[st
         "ignored": list(entry.service.ignored) if entry else [],
         "warnings": list(entry.service.warnings) if entry else [],
         "error": outcome.quarantined.get(name),
-        "routes": [described_route(route) for route in outcome.table.routes if route.service == name],
+        "routes": [described_route(route) for route in routes],
         "servers": {
             backend: [f"{s.name} {s.socket_address}" for s in servers.get(backend, ())] for backend in backends
         },

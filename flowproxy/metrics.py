@@ -17,7 +17,8 @@ from flowproxy.swarm import SwarmStatus
 class _Figures(Collector):
     """Read when asked: nothing is counted twice."""
 
-    def __init__(self, reconciler: Reconciler, proxy: Proxy, swarm: SwarmStatus) -> None:
+    def __init__(self, reconciler: Reconciler, proxy: Proxy, swarm: SwarmStatus, old_workers: int) -> None:
+        self._old_workers = old_workers
         self._reconciler = reconciler
         self._proxy = proxy
         self._swarm = swarm
@@ -35,12 +36,18 @@ class _Figures(Collector):
         yield GaugeMetricFamily(
             "flowproxy_converged", "Whether HAProxy is where it should be.", value=float(outcome.failure is None)
         )
-        yield GaugeMetricFamily("flowproxy_routes", "Routes of all services.", value=len(outcome.table.routes))
+        routes = sum(len(part.routes) for part in outcome.table.parts.values())
+        yield GaugeMetricFamily("flowproxy_routes", "Routes of all services.", value=routes)
         yield GaugeMetricFamily("flowproxy_conflicts", "Claims that lost.", value=len(outcome.table.conflicts))
         quarantined = GaugeMetricFamily("flowproxy_quarantined", "Services that are refused.", labels=["service"])
         for name in outcome.quarantined:
             quarantined.add_metric([name], 1)
         yield quarantined
+        yield GaugeMetricFamily(
+            "flowproxy_old_workers",
+            "Workers of HAProxy that live on after a reload because of long connections.",
+            value=self._old_workers,
+        )
         yield GaugeMetricFamily(
             "flowproxy_swarm_connected", "Whether the Swarm is reached.", value=float(self._swarm.connected)
         )
@@ -49,5 +56,5 @@ class _Figures(Collector):
 async def exposition(reconciler: Reconciler, proxy: Proxy, swarm: SwarmStatus) -> bytes:
     """The text format, HAProxy's figures behind ours."""
     registry = CollectorRegistry()
-    registry.register(_Figures(reconciler, proxy, swarm))
+    registry.register(_Figures(reconciler, proxy, swarm, await proxy.old_workers()))
     return generate_latest(registry) + reconciler.by_name(await proxy.exporter()).encode()

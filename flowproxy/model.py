@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
@@ -382,6 +383,11 @@ class Service(Parameters):
         nothing = {"ignored": (), "warnings": (), "distribute": False, "replicas": None}
         return self.model_copy(update=nothing) == other.model_copy(update=nothing)
 
+    @cached_property
+    def has_ports(self) -> bool:
+        """Whether some destination listens on a port of its own."""
+        return any(destination.req_mode != "http" for destination in self.destinations)
+
     @property
     def brings_templates(self) -> bool:
         return bool(self.template_fe_path or self.template_be_path)
@@ -409,6 +415,7 @@ class Endpoint(NamedTuple):
         return cls(address.replace(":", "-"), address)
 
 
+@lru_cache(maxsize=4096)
 def is_address(host: str) -> bool:
     """Whether a host is an IP address rather than a name."""
     try:

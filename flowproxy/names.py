@@ -37,16 +37,16 @@ class Names:
         everything = True
         while True:
             snapshot = self._registry.snapshot()
-            wanted = snapshot.hosts - snapshot.tasks.keys()
+            wanted = self._registry.hosts - snapshot.tasks.keys()
             async with asyncio.TaskGroup() as look_ups:
                 for host in wanted if everything else wanted - snapshot.addresses.keys():
                     look_ups.create_task(self._refresh(host))
             if everything:
                 # A name that a call is about to use is not in any service yet: it goes only when unused twice.
-                still = (snapshot.addresses.keys() & unused) - self._registry.snapshot().hosts
+                still = (snapshot.addresses.keys() & unused) - self._registry.hosts
                 for host in still:
                     self._registry.resolve(host, None)
-                unused = frozenset(snapshot.addresses.keys() - snapshot.hosts)
+                unused = frozenset(snapshot.addresses.keys() - self._registry.hosts)
             self.looked.set()
             everything = not await self._woken()
 

@@ -211,6 +211,13 @@ class Proxy:
             uptime = 0
         return ProxyStatus(info.get("Version", ""), pid, int(info.get("Pid", "0")), uptime)
 
+    async def old_workers(self) -> int:
+        """How many workers live on after a reload, until their connections end or FLOWPROXY_HARD_STOP_AFTER."""
+        try:
+            return len(old_workers(await self._master.ask("show proc")))
+        except ProxyUnavailable:
+            return 0
+
     async def statistics(self) -> str:
         """HAProxy's statistics as CSV (management guide, 9.1). Raises ProxyUnavailable."""
         return await self._worker.ask("show stat") + "\n"

@@ -198,7 +198,8 @@ class Reconciler:
             if entry.service.service_cert and (certificate := certificate_of(entry.service)):
                 certificates.setdefault(certificate.name, certificate)
         table = compiler.compile(candidates)
-        listening = compile_listeners(candidates, renderer.http_ports(certified=bool(certificates)))
+        with_ports = [candidate for candidate in candidates if candidate.service.has_ports]
+        listening = compile_listeners(with_ports, renderer.http_ports(certified=bool(certificates)))
         wanted = renderer.render(table, snapshot.endpoints, certificates.values(), listening)
         return replace(table, conflicts=table.conflicts + listening.conflicts), wanted
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Set
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -47,11 +48,6 @@ class Snapshot(NamedTuple):
         """The tasks of a Swarm service stand before what its name resolves to."""
         return {**self.addresses, **self.tasks}
 
-    @property
-    def hosts(self) -> frozenset[str]:
-        """Every name that some destination sends its requests to."""
-        return frozenset().union(*(entry.service.hosts() for entry in self.entries.values()))
-
 
 class Registry:
     """Sources write, the reconciler reads. Every write that changes something raises the generation and wakes it."""
@@ -64,6 +60,12 @@ class Registry:
         self._tasks: dict[str, tuple[Endpoint, ...]] = {}
         self._addresses: dict[str, tuple[Endpoint, ...]] = {}
         self._certificates: dict[str, Certificate] = {}
+        self._users_of_hosts: Counter[str] = Counter()
+
+    @property
+    def hosts(self) -> Set[str]:
+        """Every name that some destination sends its requests to."""
+        return self._users_of_hosts.keys()
 
     def put(self, entry: Entry) -> int:
         """Adds or replaces a service; returns the generation that holds it.
@@ -87,7 +89,7 @@ class Registry:
                 return self._generation
             if same:  # keeping the object tells the renderer that nothing changed
                 entry = entry._replace(service=present.service)
-        self._entries[name] = entry
+        self._enter(name, entry)
         return self._changed()
 
     def refuse(self, name: str, reason: str) -> int:
@@ -103,8 +105,9 @@ class Registry:
         present = self._entries.get(name)
         if present and present.origin.outranks(origin):
             raise OwnedElsewhere(f"service {name}: its parameters come from {present.origin}; remove it there")
-        known = [self._entries.pop(name, None), self._invalid.pop(name, None)]
-        return self._changed() if any(known) else self._generation
+        self._enter(name, None)
+        was_wrong = self._invalid.pop(name, None)
+        return self._changed() if present or was_wrong else self._generation
 
     def retain(self, origin: Origin, names: Iterable[str]) -> int:
         """Forgets the services of one source that its complete listing no longer holds."""
@@ -112,7 +115,7 @@ class Registry:
         gone = [name for name, entry in self._entries.items() if entry.origin == origin and name not in keep]
         wrong = [name for name in self._invalid if name not in keep and name not in self._entries]
         for name in gone:
-            del self._entries[name]
+            self._enter(name, None)
         for name in {*gone, *wrong}:
             self._invalid.pop(name, None)
         return self._changed() if gone or wrong else self._generation
@@ -160,6 +163,16 @@ class Registry:
             dict(self._addresses),
             dict(self._certificates),
         )
+
+    def _enter(self, name: str, entry: Entry | None) -> None:
+        before = self._entries.pop(name, None)
+        if entry:
+            self._entries[name] = entry
+            self._users_of_hosts.update(entry.service.hosts())
+        for host in before.service.hosts() if before else ():
+            self._users_of_hosts[host] -= 1
+            if not self._users_of_hosts[host]:
+                del self._users_of_hosts[host]
 
     def _place(self, where: dict[str, tuple[Endpoint, ...]], name: str, endpoints: Iterable[Endpoint] | None) -> int:
         placed = None if endpoints is None else tuple(sorted(endpoints))

@@ -216,7 +216,7 @@ class Swarm:
         self._place_all(tasks, found.keys())
 
     async def _list_tasks(self, identities: Collection[str]) -> None:
-        wanted = self._registry.snapshot().hosts
+        wanted = self._registry.hosts
         asked = {i for i in identities if i in self._services and self._name(self._services[i]) in wanted}
         if asked:
             self._place_all(await self._tasks_of(asked), asked)
@@ -244,7 +244,7 @@ class Swarm:
 
     def _place_all(self, raw: Sequence[Mapping[str, Any]], identities: Collection[str]) -> None:
         """Of services that some route sends to; one that only the API knows by its name is placed too."""
-        wanted = self._registry.snapshot().hosts
+        wanted = self._registry.hosts
         networks = own_networks()
         by_service: dict[str, list[Task]] = {i: [] for i in identities if self._name(self._services[i]) in wanted}
         for item in raw:
