@@ -175,7 +175,7 @@ def make_plan(running: Running | None, wanted: Configuration) -> Plan:
     )
     if len(changes) > _MANY:
         return Reload(Cause.RUNTIME, f"{len(changes)} changes at once")
-    return Runtime(changes, stand_ins) if changes else Nothing()
+    return Runtime(changes, stand_ins) if changes or stand_ins != running.stand_ins else Nothing()
 
 
 def applied(before: State, changes: Iterable[Change]) -> State:

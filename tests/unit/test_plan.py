@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowproxy.model import Endpoint
@@ -163,6 +163,7 @@ def of(services: dict[str, tuple[str, str, list[str]]]) -> Configuration:
     )
 
 
+@settings(max_examples=300)
 @given(st.lists(SERVICES, min_size=2, max_size=5))
 def test_applying_the_plans_leads_to_what_is_wanted(story: list[dict[str, tuple[str, str, list[str]]]]) -> None:
     running = Running.fresh(of(story[0]))
