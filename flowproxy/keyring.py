@@ -11,7 +11,7 @@ import structlog
 
 from flowproxy.certificate import Certificate, read_certificate
 from flowproxy.errors import InvalidCertificate
-from flowproxy.files import write_durably
+from flowproxy.files import write_whole
 from flowproxy.registry import Registry
 
 _log = structlog.get_logger(__name__)
@@ -56,7 +56,7 @@ class Keyring:
     async def put(self, name: str, content: str) -> int:
         """Keeps a certificate that came by API. Raises InvalidCertificate; OSError when it cannot be written."""
         certificate = read_certificate(name, content)
-        await asyncio.to_thread(write_durably, self.folder / name, certificate.pem.encode())
+        await asyncio.to_thread(write_whole, self.folder / name, certificate.pem.encode(), durably=True)
         return await self.look()
 
     def kept(self) -> list[tuple[str, str]]:

@@ -178,6 +178,30 @@ def make_plan(running: Running | None, wanted: Configuration) -> Plan:
     return Runtime(changes, stand_ins) if changes or stand_ins != running.stand_ins else Nothing()
 
 
+def described(plan: Plan) -> str:
+    """In words for the log: why a reload, or what is changed without one."""
+    match plan:
+        case Reload(cause, detail):
+            return f"{cause}: {detail}" if detail else str(cause)
+        case Runtime(changes, stand_ins):
+            names = {spare: name for name, spare in stand_ins.items()}
+            subjects = dict.fromkeys(names.get(subject, subject) for subject in map(_subject, changes))
+            return _few("changed", list(subjects))
+    return "nothing"
+
+
+def _subject(change: Change) -> str:
+    match change:
+        case AddServer(backend) | RemoveServer(backend):
+            return backend
+        case AddEntry(_, _, backend) | SetEntry(_, _, backend):
+            return backend
+        case RemoveEntry(_, key):
+            return f"the route {key}"
+        case AddCertificate(name) | SetCertificate(name) | RemoveCertificate(name):
+            return f"the certificate {name}"
+
+
 def applied(before: State, changes: Iterable[Change]) -> State:
     """The state after runtime changes."""
     servers = {name: {server.name: server for server in listed} for name, listed in before.servers.items()}

@@ -27,7 +27,7 @@ import structlog
 
 from flowproxy.commands import commands, failed_reloads, fields, old_workers, proofs, server_states
 from flowproxy.errors import ProxyUnavailable, Rejected
-from flowproxy.files import write_durably
+from flowproxy.files import write_whole
 from flowproxy.plan import Cause, Change, Plan, Reload, RemoveServer
 from flowproxy.plan import (
     Runtime as RuntimePlan,
@@ -71,7 +71,6 @@ class Proxy:
         self._started = asyncio.Event()
         self._hands = asyncio.Lock()
         self._stopping = False
-        self._unwritten: Configuration | None = None
         self.reloads: Counter[Cause] = Counter()
         self.runtime_updates = 0
 
@@ -119,8 +118,6 @@ class Proxy:
                     continue
                 _log.error("haproxy died", pid=pid)
                 self._leaving.clear()
-                if self._unwritten is not None:
-                    self._write(self._unwritten.files())
                 while not await self._started_again():  # noqa: ASYNC110 - nothing tells when a port gets free
                     await asyncio.sleep(1)
             on_restart()
@@ -186,17 +183,10 @@ class Proxy:
                     await self._replace(configuration, cause)
                 case RuntimePlan(changes):
                     await self._change(changes)
-                    self._unwritten = configuration
+                    files = await asyncio.to_thread(configuration.files)
+                    await asyncio.to_thread(self._write, files)
                     self.runtime_updates += 1
             await self._delete_leaving()
-
-    async def keep(self) -> None:
-        """Writes the files of what was changed without a reload. Raises OSError."""
-        async with self._hands:
-            if self._unwritten is not None:
-                files = await asyncio.to_thread(self._unwritten.files)
-                await asyncio.to_thread(self._write, files)
-                self._unwritten = None
 
     async def status(self) -> ProxyStatus | None:
         """None when HAProxy does not run."""
@@ -250,7 +240,6 @@ class Proxy:
         except Rejected:
             await asyncio.to_thread(self._write, before)
             raise
-        self._unwritten = None
         self._leaving.clear()
 
     async def _reload(self, digest: str) -> None:
@@ -411,7 +400,7 @@ class Proxy:
         """The maps before the configuration that asks them; only what differs."""
         for path, content in files.items():
             if self._written.get(path) != content:
-                write_durably(self.folder / path, content)
+                write_whole(self.folder / path, content)
                 self._written[path] = content
 
 

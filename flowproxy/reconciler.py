@@ -18,7 +18,7 @@ import structlog
 from flowproxy.errors import ProxyUnavailable, Rejected
 from flowproxy.listeners import compile_listeners
 from flowproxy.parameters import certificate_of
-from flowproxy.plan import Cause, Nothing, Plan, Reload, Running, Runtime, make_plan
+from flowproxy.plan import Cause, Nothing, Plan, Reload, Running, Runtime, described, make_plan
 from flowproxy.proxy import Proxy
 from flowproxy.registry import Entry, Registry, Snapshot
 from flowproxy.render import SPARE, Configuration, Renderer
@@ -28,7 +28,6 @@ from flowproxy.store import Store
 _log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = 1.0
-_QUIET_SECONDS, _KEEP_SECONDS = 0.3, 5.0
 _SPARE = re.compile(rf"{SPARE}\d+")
 _EMPTY = compile_routes(())
 
@@ -62,7 +61,6 @@ class Reconciler:
         self._store = store
         self._tidy_after = tidy_after
         self._tidying = False
-        self._kept = 0.0
         self._awake = asyncio.Event()
         self._compiler = Compiler()
         self._running: Running | None = None
@@ -231,8 +229,6 @@ class Reconciler:
 
     async def _until_woken(self) -> None:
         """Or until it has been quiet for so long that names of stand-ins and forgotten backends can be tidied up."""
-        if time.monotonic() - self._kept > _KEEP_SECONDS or not await self._woken(_QUIET_SECONDS):
-            await self._keep()
         untidy = self._running is not None and self._running.untidy
         if not await self._woken(self._tidy_after if untidy else None):
             self._tidying = True
@@ -243,15 +239,6 @@ class Reconciler:
                 return await self._awake.wait()
         except TimeoutError:
             return False
-
-    async def _keep(self) -> None:
-        """Writes what was changed without a reload, so that a HAProxy that starts comes up the same. Changes that come
-        one after the other are written together."""
-        try:
-            await self._proxy.keep()
-        except OSError as error:
-            _log.error("the configuration cannot be written", reason=str(error))
-        self._kept = time.monotonic()
 
     def _is_rejected(self, entry: Entry) -> bool:
         rejected = self._rejected.get(entry.service.service_name)
@@ -287,10 +274,9 @@ class Reconciler:
         for conflict in set(table.conflicts) - set(self.outcome.table.conflicts):
             _log.warning("conflict", route=conflict.route, winner=conflict.winner, loser=conflict.loser)
         match plan:
-            case Reload(cause, detail):
-                more = {"detail": detail} if detail else {}
-                _log.info("reloaded", reason=str(cause), **more, **facts)
+            case Reload():
+                _log.info("reloaded", reason=described(plan), **facts)
             case Runtime(changes):
-                _log.info("updated without reload", changes=len(changes), **facts)
+                _log.info("updated without reload", reason=described(plan), changes=len(changes), **facts)
             case Nothing():
                 _log.debug("nothing to do", **facts)

@@ -100,8 +100,8 @@ class Snippet(NamedTuple):
 class Configuration:
     """Everything HAProxy is given. The skeleton is all but servers, map entries and certificates.
 
-    `fixed` are the backends that the head names, which no other can stand in for; `plain` is the shape of a backend
-    without wishes.
+    `blocks` are the texts of sections with their servers. `fixed` are the backends that the head names, which no other
+    can stand in for; `plain` is the shape of a backend without wishes.
     """
 
     head: str
@@ -111,6 +111,7 @@ class Configuration:
     maps: Mapping[str, Mapping[str, str]]
     certificates: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[int, ...] = ()
+    blocks: Mapping[str, str] = field(default_factory=dict, compare=False)
     fixed: frozenset[str] = frozenset()
     plain: str | None = None
 
@@ -145,10 +146,7 @@ class Configuration:
             f"global\n    description {self.digest}\n",
             f"{self.head.rstrip()}\n",
         ]
-        for name, section in sorted(self.sections.items()):
-            parts.append(section.text)
-            parts += [server_line(server, section) for server in self.servers.get(name, ())]
-            parts.append("")
+        parts += [block for _, block in sorted(self.blocks.items())]
         parts += [f"{section.text}\n" for section in self.spares.values()]
         return "\n".join(parts) + "\n"
 
@@ -208,6 +206,7 @@ class Renderer:
         self._pages = {f"{code}.http": _page(settings, folders, code) for code in PAGES}
         self._sections: dict[str, tuple[Backend, Section]] = {}
         self._servers: dict[str, tuple[Backend, object, tuple[Server, ...]]] = {}
+        self._blocks: dict[str, tuple[Section, tuple[Server, ...], str]] = {}
         self._plain: str | None = None
         self._templates = Templates(folders, (settings.state_dir, settings.certs, secrets_folder()))
         try:
@@ -221,7 +220,7 @@ class Renderer:
     def apart(self) -> Renderer:
         """One with the same templates and settings that knows nothing of what this one has rendered."""
         other = copy(self)
-        other._sections, other._servers = {}, {}
+        other._sections, other._servers, other._blocks = {}, {}, {}
         return other
 
     def render(
@@ -272,6 +271,7 @@ class Renderer:
             maps=table.maps,
             certificates=ordered,
             ports=tuple(listener.port for listener in listening.listeners if not listener.beside_http),
+            blocks={name: self._block(name, section, servers.get(name, ())) for name, section in sections.items()},
             fixed=frozenset(
                 [rule.backend for rules in table.rules.values() for rule in rules]
                 + [backend.name for backend in listening.backends]
@@ -343,6 +343,14 @@ class Renderer:
         self._sections[backend.name] = (backend, section)
         return section
 
+    def _block(self, name: str, section: Section, servers: tuple[Server, ...]) -> str:
+        known = self._blocks.get(name)
+        if known and known[0] is section and known[1] is servers:
+            return known[2]
+        text = "\n".join([section.text, *(server_line(server, section) for server in servers), ""])
+        self._blocks[name] = (section, servers, text)
+        return text
+
     def _text(self, backend: Backend) -> str:
         template = self._backend if backend.destination.req_mode == "http" else self._tcp
         return template.render(
@@ -374,7 +382,7 @@ class Renderer:
         return servers
 
     def _forget_but(self, present: Collection[str]) -> None:
-        for known in (self._sections, self._servers):
+        for known in (self._sections, self._servers, self._blocks):
             if len(known) > 2 * len(present):
                 for name in known.keys() - set(present):
                     del known[name]

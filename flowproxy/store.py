@@ -11,7 +11,7 @@ from urllib.parse import quote
 import structlog
 
 from flowproxy.errors import InvalidService
-from flowproxy.files import write_durably
+from flowproxy.files import write_whole
 from flowproxy.model import Defaults, Endpoint
 from flowproxy.parameters import parse
 from flowproxy.registry import Entry, Origin, Snapshot
@@ -67,7 +67,7 @@ class Store:
         """Durably writes what changed since the last time. Raises OSError."""
         endpoints = {name: getattr(snapshot, name) for name in _KINDS}
         if endpoints != self._saved_endpoints:
-            write_durably(self._endpoints_file, json.dumps(endpoints).encode())
+            write_whole(self._endpoints_file, json.dumps(endpoints).encode())
             self._saved_endpoints = endpoints
         entries = snapshot.entries
         for name, entry in entries.items():
@@ -77,7 +77,7 @@ class Store:
                     "created": entry.created,
                     "parameters": dict(entry.parameters),
                 }
-                write_durably(self._path(name), json.dumps(content, indent=1).encode())
+                write_whole(self._path(name), json.dumps(content, indent=1).encode(), durably=True)
                 self._saved[name] = entry
         for name in self._saved.keys() - entries.keys():
             self._path(name).unlink(missing_ok=True)

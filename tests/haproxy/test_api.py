@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from controller import Controller
-from support import eventually
 
 GOOD = {"servicePath": "/", "port": "80", "outboundHostname": "127.0.0.1"}
 
@@ -115,7 +114,7 @@ def test_the_configuration_is_shown_as_text_and_as_json(api: Controller) -> None
 
     assert "backend web-be80_0" in api.api("/v1/docker-flow-proxy/config").text
     assert list(api.api("/v1/docker-flow-proxy/config", type="JSON").json) == ["web"]
-    eventually(lambda: (api.folder / "haproxy.cfg").read_text() == api.api("/v1/config").text)
+    assert (api.folder / "haproxy.cfg").read_text() == api.api("/v1/config").text
 
 
 def test_services_and_routes_say_what_became_of_them(api: Controller) -> None:

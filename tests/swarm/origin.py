@@ -1,17 +1,25 @@
 """A small HTTP origin: it says who it is, waits when asked to, and leaves without breaking a request.
 
+It also speaks WebSocket, sends events, writes down each POST in a folder that tasks share, and can be told to hang.
+
 Standard library only, because it runs in an image that has nothing else.
 """
 
 import argparse
 import asyncio
+import base64
+import contextlib
+import hashlib
 import json
 import signal
 import socket
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 IDLE_SECONDS = 60
 LEAVING_SECONDS = 30
+SHARED = Path("/shared")  # a folder of the machine's, where it is mounted
+WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 
 
 class Origin:
@@ -60,6 +68,18 @@ class Origin:
         method, target, _ = request_line.split(" ", 2)
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         await reader.readexactly(int(headers.get("content-length", "0")))
+        if (SHARED / f"hang-{socket.gethostname()}").exists():
+            await asyncio.Event().wait()
+        match urlsplit(target).path.rpartition("/")[2]:
+            case "websocket":
+                await self._websocket(headers["sec-websocket-key"], reader, writer)
+                return False
+            case "events":
+                await self._events(writer)
+                return False
+        if method == "POST":
+            with (SHARED / "posts").open("a") as posts:
+                posts.write(f"{headers['x-id']}\n")
 
         status, content_type, body = await self._answer(target, headers)
         lasting = not self._stopping.is_set() and headers.get("connection", "").lower() != "close"
@@ -73,6 +93,39 @@ class Origin:
             writer.write(body)
         await writer.drain()
         return lasting
+
+    async def _websocket(self, key: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Sends back each short text until told to stop."""
+        accept = base64.b64encode(hashlib.sha1(key.encode() + WEBSOCKET, usedforsecurity=False).digest()).decode()
+        writer.write(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
+        )
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        while not self._stopping.is_set():
+            frame = asyncio.ensure_future(reader.readexactly(2))
+            await asyncio.wait((frame, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not frame.done():
+                frame.cancel()
+                break
+            length = frame.result()[1] & 127
+            mask, text = await reader.readexactly(4), await reader.readexactly(length)
+            writer.write(bytes([0x81, length]) + bytes(c ^ mask[i % 4] for i, c in enumerate(text)))
+            await writer.drain()
+        stopping.cancel()
+        writer.write(b"\x88\x02\x03\xe9")  # going away
+
+    async def _events(self, writer: asyncio.StreamWriter) -> None:
+        """One event every 100 ms until told to stop."""
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
+        number = 0
+        while not self._stopping.is_set():
+            writer.write(f"data: {number}\n\n".encode())
+            await writer.drain()
+            number += 1
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await self._stopping.wait()
 
     async def _answer(self, target: str, headers: dict[str, str]) -> tuple[str, str, bytes]:
         """The last part of the path decides, so that any prefix can be routed here."""
@@ -90,6 +143,8 @@ class Origin:
                 return "200 OK", "text/plain", f"hello after {seconds:g} s\n".encode()
             case "running":  # how many slow requests are under way
                 return "200 OK", "text/plain", f"{self._slow}\n".encode()
+            case "post":
+                return "200 OK", "text/plain", b"written down\n"
             case "echo":
                 return "200 OK", "application/json", json.dumps(headers).encode()
             case _:
