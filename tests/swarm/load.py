@@ -4,6 +4,7 @@ import base64
 import http.client
 import itertools
 import os
+import select
 import socket
 import threading
 import time
@@ -49,6 +50,15 @@ class Load:
             self._over.set()
             for thread in threads:
                 thread.join(WITHIN)
+
+    def has_answered(self, **counts: int) -> Callable[[], bool]:
+        """A condition: at least so many answers to each kind of client."""
+
+        def check() -> bool:
+            assert all(self.answered[kind] >= count for kind, count in counts.items()), (self.answered, self.failures)
+            return True
+
+        return check
 
     def _repeat(self, kind: str, ask: Callable[[], None]) -> None:
         while not self._over.wait(0.005):
@@ -96,6 +106,8 @@ class Load:
     def _ask(
         self, connection: http.client.HTTPConnection, method: str, target: str, headers: dict[str, str] | None = None
     ) -> None:
+        if connection.sock and select.select([connection.sock], [], [], 0)[0]:
+            connection.close()  # as every client does that keeps connections: the other side has closed this one
         connection.request(method, f"{self.path}/{target}", headers=headers or {})
         answer = connection.getresponse()
         text = answer.read()

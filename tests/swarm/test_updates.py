@@ -19,7 +19,9 @@ STATUS = "http://127.0.0.1:8080/v1/status"
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all tasks write their POSTs to."""
-    return tmp_path_factory.mktemp("shared")
+    folder = tmp_path_factory.mktemp("shared")
+    folder.chmod(0o777)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +66,10 @@ def under_load(swarm: Swarm, shared: Path, act: Callable[[], object], until: Cal
     (shared / "posts").unlink(missing_ok=True)
     load = Load("/web")
     with load.running():
-        eventually(lambda: load.answered["slow"] >= 2, within=20)
+        eventually(load.has_answered(slow=2), within=20)
         act()
         eventually(until, within=120)
-        count = load.answered["slow"]
-        eventually(lambda: load.answered["slow"] >= count + 4, within=40)
+        eventually(load.has_answered(slow=load.answered["slow"] + 4), within=40)
     written = Counter((shared / "posts").read_text().split())
     assert {number: times for number, times in written.items() if times > 1} == {}, "a POST was sent twice"
     assert load.posts_answered <= {int(number) for number in written}
