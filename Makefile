@@ -8,11 +8,12 @@ export PORT ?= 8080
 export FLOWPROXY_STATE_DIR ?= .flowproxy
 export FLOWPROXY_CERTS ?= .flowproxy/certificates
 
-.PHONY: help install run test lint docs lock haproxy test-tools clean
+.PHONY: help install run test bench bench-routing bench-control lint docs lock haproxy test-tools clean
 
 help:
 	@echo "make run      start Flowproxy with a demo route, in the foreground"
 	@echo "make test     run every check and test"
+	@echo "make bench    measure routing and changes at up to 10,000 services"
 	@echo "make install  only set up .venv"
 
 install: .venv/.installed
@@ -43,6 +44,18 @@ test-tools:
 
 test: install test-tools lint
 	env -u DEFAULT_PORTS -u PORT -u FLOWPROXY_STATE_DIR -u FLOWPROXY_CERTS .venv/bin/pytest
+
+# Both need a machine that does nothing else; the plots and tables go to docs/.
+bench: bench-routing bench-control
+	.venv/bin/python -m pip install -q --disable-pip-version-check --group bench
+	PYTHONPATH=tests .venv/bin/python -m bench.report
+
+bench-routing: install haproxy
+	@command -v wrk >/dev/null || { [ -n "$(ADMIN)" ] && $(APT) wrk; } || { echo "wrk is missing: apt-get install wrk"; exit 1; }
+	PYTHONPATH=tests .venv/bin/python -m bench.routing
+
+bench-control: install haproxy
+	PYTHONPATH=tests .venv/bin/python -m bench.control
 
 lint: install
 	.venv/bin/ruff format --check

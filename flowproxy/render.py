@@ -20,7 +20,18 @@ from flowproxy.listeners import Listeners
 from flowproxy.model import Destination, Endpoint, Service, is_address, public
 from flowproxy.parameters import parse
 from flowproxy.quoting import comment, word
-from flowproxy.routing import ANY, EXACT, PATTERN, STAGES, WILDCARD, Backend, Candidate, RouteTable, compile_routes
+from flowproxy.routing import (
+    ANY,
+    DEFAULT,
+    EXACT,
+    PATTERN,
+    STAGES,
+    WILDCARD,
+    Backend,
+    Candidate,
+    RouteTable,
+    compile_routes,
+)
 from flowproxy.settings import Settings, secrets_folder
 from flowproxy.templating import OURS, Templates, explained
 from flowproxy.users import NOBODY, complete, users_of
@@ -243,16 +254,23 @@ class Renderer:
         wildcards = [(f"wildcard{depth}", self._of_depth(table, depth)) for depth in table.wildcard_depths]
         pems = {certificate.name: certificate.pem for certificate in certificates if self._settings.uses_certificates}
         ordered = {name: pems[name] for name in in_order(pems, self._settings.preferred_certificate)}
+        stages = [
+            (EXACT, table.rules[EXACT]),
+            *wildcards,
+            *((stage, table.rules[stage]) for stage in (PATTERN, ANY)),
+        ]
+        pending = [name for name, rules in stages if rules]
+        names = [*(name for name, _ in stages), DEFAULT]
+        later = names[names.index(pending[0]) :] if pending else []
         head = self._render_head(
             certified=bool(pems) or self._settings.crt_list_path is not None,
             default_certificate=next(iter(ordered), None),
             settings=self._settings,
             table=table,
-            stages=[
-                (EXACT, table.rules[EXACT]),
-                *wildcards,
-                *((stage, table.rules[stage]) for stage in (PATTERN, ANY)),
-            ],
+            stages=stages,
+            pending_stages=pending,
+            recorded_stages=later,
+            asked_again=later[1:],
             run_user=self._run_user,
             exporter=self._settings.state_dir.resolve() / EXPORTER if self._exporter else None,
             default_users=self._default_users,
