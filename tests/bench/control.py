@@ -146,8 +146,7 @@ def _churn(size: int, seconds: int) -> dict[str, float]:
         began = time.monotonic()
         for number in range(seconds * 10):
             kind = kinds[number % len(kinds)]
-            due = began + number / 10
-            eventually(lambda due=due: time.monotonic() >= due)
+            over.wait(max(0.0, began + number / 10 - time.monotonic()))
             times.append(_call(ours, changes[kind](number // len(kinds) * 2 + (kind == kinds[3]))))
         took = time.monotonic() - began
         over.set()

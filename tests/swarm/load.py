@@ -16,6 +16,10 @@ HOST = "127.0.0.1"
 WITHIN = 30
 
 
+class NotSent(Exception):
+    """The connection was closed before the other side took the request from it."""
+
+
 class Load:
     """Clients that go on until they are told to stop. `answered` and `failures` count by kind of client."""
 
@@ -26,6 +30,7 @@ class Load:
         self.failures: Counter[str] = Counter()
         self.posted = itertools.count(1)
         self.posts_answered: set[int] = set()
+        self.posts_not_sent: set[int] = set()
         self._over = threading.Event()
 
     @contextmanager
@@ -95,7 +100,11 @@ class Load:
         try:
             for _ in range(50):
                 number = next(self.posted)
-                self._ask(connection, "POST", "post", {"X-Id": str(number)})
+                try:
+                    self._ask(connection, "POST", "post", {"X-Id": str(number)})
+                except NotSent:
+                    self.posts_not_sent.add(number)
+                    continue
                 self.posts_answered.add(number)
                 self.answered["post"] += 1
                 if self._over.wait(0.005):
@@ -106,10 +115,22 @@ class Load:
     def _ask(
         self, connection: http.client.HTTPConnection, method: str, target: str, headers: dict[str, str] | None = None
     ) -> None:
-        if connection.sock and select.select([connection.sock], [], [], 0)[0]:
-            connection.close()  # as every client does that keeps connections: the other side has closed this one
+        """As every client does that keeps connections: one that the other side has closed is opened anew, and when that
+        happens in the moment of asking, a GET is asked again (RFC 9112, 9.3.1)."""
+        is_kept = connection.sock is not None
+        if is_kept and select.select([connection.sock], [], [], 0)[0]:
+            connection.close()
         connection.request(method, f"{self.path}/{target}", headers=headers or {})
-        answer = connection.getresponse()
+        try:
+            answer = connection.getresponse()
+        except (http.client.RemoteDisconnected, ConnectionResetError):
+            if not is_kept:
+                raise
+            connection.close()
+            if method != "GET":
+                raise NotSent from None
+            self._ask(connection, method, target, headers)
+            return
         text = answer.read()
         assert answer.status == 200, f"{answer.status} {text[:60]!r}"
 

@@ -73,6 +73,7 @@ def under_load(swarm: Swarm, shared: Path, act: Callable[[], object], until: Cal
     written = Counter((shared / "posts").read_text().split())
     assert {number: times for number, times in written.items() if times > 1} == {}, "a POST was sent twice"
     assert load.posts_answered <= {int(number) for number in written}
+    assert not load.posts_not_sent & {int(number) for number in written}
     assert all(load.answered[kind] > 3 for kind in ("keep-alive", "new connection", "post", "websocket", "events"))
     return load
 
