@@ -11,6 +11,9 @@ import ssl
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -129,10 +132,12 @@ class Tls(Controller):
         context.set_alpn_protocols(list(protocols))
         return context.wrap_socket(socket.create_connection(("127.0.0.1", self.tls), 10), server_hostname=name)
 
-    def get_tls(self, path: str, host: str = "a.org") -> Answer:
+    def get_tls(
+        self, path: str, host: str = "a.org", method: str = "GET", headers: dict[str, str] | None = None
+    ) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.tls, timeout=10)
         connection.sock = self.connect(host)
-        connection.request("GET", path, headers={"Host": host})
+        connection.request(method, path, headers={"Host": host, **(headers or {})})
         answer = connection.getresponse()
         return Answer(answer.status, answer.read().decode(), dict(answer.getheaders()))
 
@@ -160,3 +165,43 @@ class Origin(NamedTuple):
     port: int
     release: threading.Event
     asked: threading.Event
+
+
+@contextmanager
+def origins() -> Iterator[Callable[[str], Origin]]:
+    """Starts origins by name, until the end: each answers its name, the path and the headers that it was sent."""
+    servers = []
+
+    def start(name: str) -> Origin:
+        release, asked = threading.Event(), threading.Event()
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                if self.path.endswith("/wait"):
+                    asked.set()
+                    release.wait(30)
+                self.rfile.read(int(self.headers.get("Content-Length", "0")))
+                body = f"{name} {self.path}\n{self.headers}".encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "text/plain")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_PUT = do_POST = do_DELETE = do_GET
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append((server, release))
+        return Origin(server.server_address[1], release, asked)
+
+    yield start
+    for server, release in servers:
+        release.set()
+        server.shutdown()
+        server.server_close()

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from controller import Controller, Origin, Tls
+from controller import Controller, Origin, Tls, origins
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,38 +33,8 @@ def controller(tmp_path: Path) -> Iterator[Controller]:
 @pytest.fixture
 def origin() -> Iterator[Callable[[str], Origin]]:
     """Makes origins: each answers its name and the request's path; /wait answers when it is released."""
-    servers = []
-
-    def start(name: str) -> Origin:
-        release, asked = threading.Event(), threading.Event()
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                if self.path.endswith("/wait"):
-                    asked.set()
-                    release.wait(30)
-                body = f"{name} {self.path}\n{self.headers}".encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append((server, release))
-        return Origin(server.server_address[1], release, asked)
-
-    yield start
-    for server, release in servers:
-        release.set()
-        server.shutdown()
-        server.server_close()
+    with origins() as start:
+        yield start
 
 
 @pytest.fixture
