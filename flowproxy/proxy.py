@@ -230,6 +230,8 @@ class Proxy:
     async def _replace(self, configuration: Configuration, cause: Cause) -> None:
         files = await asyncio.to_thread(configuration.files)
         before = dict(self._written)
+        if cause is Cause.UNKNOWN:
+            self._written.clear()  # somebody may have changed them by hand
         await asyncio.to_thread(self._write, files)
         try:
             if self._pid is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
@@ -231,3 +232,37 @@ def _accepts(port: int) -> bool:
 
 def _haproxies(folder: Path) -> list[int]:
     return [p.pid for p in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(p.info["cmdline"] or [])]
+
+
+def test_a_configuration_that_was_broken_by_hand_is_mended_by_a_reload(controller: Controller, origin: Origins) -> None:
+    controller.start()
+    controller.reconfigure("web", servicePath="/", port=str(origin("web").port), outboundHostname="127.0.0.1")
+    (controller.folder / "haproxy.cfg").write_text("broken\n")
+
+    assert controller.api("/v1/docker-flow-proxy/reload", recreate="true").status == 200
+    assert "backend web-be" in (controller.folder / "haproxy.cfg").read_text()
+    assert controller.get("/").status == 200
+
+
+def test_connections_of_an_old_worker_are_cut_where_that_is_asked_for(controller: Controller, origin: Origins) -> None:
+    controller.start(TERMINATE_ON_RELOAD="true")
+    web = origin("web")
+    controller.reconfigure("web", servicePath="/", port=str(web.port), outboundHostname="127.0.0.1")
+    seen: list[int | str] = []
+
+    def ask() -> None:
+        try:
+            seen.append(controller.get("/wait").status)
+        except (OSError, http.client.HTTPException) as error:
+            seen.append(type(error).__name__)
+
+    client = threading.Thread(target=ask)
+    client.start()
+    assert web.asked.wait(10)
+    for _ in range(3):
+        assert controller.api("/v1/reload").status == 200
+
+    eventually(lambda: controller.status["old_workers"] == 0, within=15)
+    client.join(20)
+    assert seen
+    assert seen != [200]
