@@ -56,7 +56,7 @@ def described_service(service: Service) -> dict[str, Any]:
     }
 
 
-def described_entry(name: str, entry: Entry | None, outcome: Outcome) -> dict[str, Any]:
+def described_entry(name: str, entry: Entry | None, outcome: Outcome, remark: str | None) -> dict[str, Any]:
     """What `/v1/services` says of one service: where it came from, what it asked for, what became of it."""
     servers = outcome.configuration.servers if outcome.configuration else {}
     part = outcome.table.parts.get(name)
@@ -68,7 +68,7 @@ def described_entry(name: str, entry: Entry | None, outcome: Outcome) -> dict[st
         "created": entry.created if entry else None,
         "parameters": _shown(entry.parameters) if entry else {},
         "ignored": list(entry.service.ignored) if entry else [],
-        "warnings": list(entry.service.warnings) if entry else [],
+        "warnings": [*filter(None, [remark]), *(entry.service.warnings if entry else ())],
         "error": outcome.quarantined.get(name),
         "routes": [described_route(route) for route in routes],
         "servers": {

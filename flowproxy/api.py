@@ -225,14 +225,16 @@ class Api:
     async def services(self, _: web.Request) -> web.Response:
         snapshot, outcome = self._registry.snapshot(), self._reconciler.outcome
         names = sorted(snapshot.entries.keys() | snapshot.invalid.keys())
-        return web.json_response([described_entry(name, snapshot.entries.get(name), outcome) for name in names])
+        remarks = self._registry.remark_on
+        return web.json_response([described_entry(n, snapshot.entries.get(n), outcome, remarks(n)) for n in names])
 
     async def service(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
         snapshot = self._registry.snapshot()
         if name not in snapshot.entries and name not in snapshot.invalid:
             return web.json_response({"error": f"there is no service {name}"}, status=404)
-        return web.json_response(described_entry(name, snapshot.entries.get(name), self._reconciler.outcome))
+        entry, remark = snapshot.entries.get(name), self._registry.remark_on(name)
+        return web.json_response(described_entry(name, entry, self._reconciler.outcome, remark))
 
     async def routes(self, _: web.Request) -> web.Response:
         return web.json_response([described_route(route) for route in self._reconciler.outcome.table.routes])

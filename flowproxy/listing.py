@@ -87,6 +87,17 @@ def as_task(raw: Mapping[str, Any], service_name: str) -> Task:
     )
 
 
+def names_of_networks(listed: Iterable[Mapping[str, Any]]) -> dict[Network, str]:
+    """NetworkList as the subnets of those that a service can be put on, each with its name."""
+    return {
+        ipaddress.ip_network(part["Subnet"]): network["Name"]
+        for network in listed
+        if network.get("Driver") == "overlay" and not network.get("Ingress")
+        for part in (network.get("IPAM") or {}).get("Config") or []
+        if part.get("Subnet")
+    }
+
+
 def shared(task: Task, networks: frozenset[Network]) -> Endpoint | None:
     """Where the task is reached from here: its address on a network that this machine or container is on."""
     for address in task.addresses:

@@ -260,6 +260,10 @@ class Destination(Parameters):
     outbound_hostname: Address | None = Field(
         None, description="A host name or IP address to send requests to instead of the service's tasks."
     )
+    service_protocol: Literal["http1", "h2"] = Field(
+        "http1",
+        description="What the service speaks: `h2` for HTTP/2 without an upgrade, as gRPC does.",
+    )
     ssl_verify_none: Flag = Field(
         False, description="Whether to speak TLS to the service, without checking its certificate."
     )

@@ -61,6 +61,7 @@ class Registry:
         self._addresses: dict[str, tuple[Endpoint, ...]] = {}
         self._certificates: dict[str, Certificate] = {}
         self._users_of_hosts: Counter[str] = Counter()
+        self._remarks: dict[str, str] = {}
 
     @property
     def hosts(self) -> Set[str]:
@@ -134,6 +135,19 @@ class Registry:
             return self._generation
         self._certificates = dict(certificates)
         return self._changed()
+
+    def remark(self, name: str, text: str | None) -> bool:
+        """Notes what its owner should know of a service; None when there is nothing. Says whether that is new."""
+        if self._remarks.get(name) == text:
+            return False
+        if text is None:
+            del self._remarks[name]
+        else:
+            self._remarks[name] = text
+        return True
+
+    def remark_on(self, name: str) -> str | None:
+        return self._remarks.get(name)
 
     def touch(self) -> int:
         """A new generation of the same, for whoever wants to see it applied."""

@@ -50,6 +50,8 @@ _JSON_LOG = (
 
 # Seldom at rest; soon when a connection failed or the server is down (configuration manual, 5.2).
 _CHECK = "check inter 30s fastinter 1s downinter 1s fall 2 rise 1 observe layer4 error-limit 1 on-error fastinter"
+# HAProxy 2.6 keeps no connections to a server that is added while it runs unless it is told to.
+_POOL = "pool-max-conn -1 pool-purge-delay 5s"
 SPARE = "spare:"  # what their names begin with; no name of a service holds a colon
 _SPARES, _SHAPES = 32, 3
 _PLAIN = parse({"serviceName": "plain.service", "servicePath": "/", "port": "80"})
@@ -352,9 +354,11 @@ class Renderer:
         service, destination = backend.service, backend.destination
         text = self._text(backend)
         checked = destination.req_mode == "http" or destination.check_tcp
-        options = [_CHECK] if checked else []
+        options = [_POOL, *([_CHECK] if checked else [])]
         if destination.ssl_verify_none:
             options.append("ssl verify none")
+        if destination.service_protocol == "h2":
+            options.append("alpn h2" if destination.ssl_verify_none else "proto h2")
         sticky = service.session_type == "sticky-server"
         shape = self._shape(text, backend) if destination.req_mode == "http" and not sticky else None
         section = Section(text, " ".join(options), sticky, shape)

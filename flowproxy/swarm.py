@@ -31,6 +31,7 @@ from flowproxy.listing import (
     Task,
     as_service,
     as_task,
+    names_of_networks,
     parameters_of,
     public_name,
     shared,
@@ -77,6 +78,7 @@ class Swarm:
         self._client: docker.APIClient | None = None
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="swarm")
         self._services: dict[str, SwarmService] = {}
+        self._network_names: dict[Network, str] = {}
         self._tasks: dict[str, tuple[Task, ...]] = {}
         self._changed_at: dict[str, float] = {}
         self._changing: set[str] = set()
@@ -190,6 +192,7 @@ class Swarm:
 
     async def _list_everything(self) -> None:
         services, tasks = await self._fetch(None)
+        self._network_names = names_of_networks(await self._call(lambda client: client.networks()))
         self._services = {service.id: service for service in services}
         self._register(services)
         routed = {self._name(service) for service in services if self._is_wanted(service)}
@@ -304,14 +307,15 @@ class Swarm:
         if endpoints and asked and asked.service.wants_virtual_ip:
             virtual = virtual_endpoint(service, tasks, networks)
             endpoints = [virtual] if virtual else endpoints
-        serving = any(task.serving for task in tasks)
-        before = self._registry.tasks_of(self._name(service))
-        if serving and not endpoints and before != ():
-            _log.warning(
-                "service is on no network of the proxy; add one of the proxy's networks to it",
-                service=service.name,
-            )
         self._registry.place(self._name(service), endpoints)
+        cut_off = any(task.serving for task in tasks) and not endpoints
+        remark = self._without_network(networks) if cut_off else None
+        if self._registry.remark(self._name(service), remark) and remark:
+            _log.warning("service cannot be reached", service=service.name, reason=remark)
+
+    def _without_network(self, networks: frozenset[Network]) -> str:
+        names = sorted(name for subnet, name in self._network_names.items() if subnet in networks)
+        return f"it is on no network of the proxy; add {' or '.join(names) or 'one that the proxy is on'} to it"
 
     async def _call(self, act: Callable[[Any], T]) -> T:
         """One call of the SDK, in a thread. Raises SwarmUnavailable whatever is wrong with the daemon or its answer."""

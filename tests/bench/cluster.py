@@ -218,7 +218,9 @@ def cluster(**environment: str) -> Iterator[Cluster]:
 
 @contextmanager
 def _haproxy(*arguments: str) -> Iterator[None]:
-    process = subprocess.Popen(["haproxy", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    """In a session of its own, as ours runs: the kernel shares the processors out between sessions."""
+    command = ["haproxy", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         yield
     finally:
