@@ -176,9 +176,10 @@ class Reconciler:
         """Has HAProxy look at what is new alone: the others are as they were when it accepted them. Raises Rejected."""
         changed = {name: entry for name, entry in entries.items() if self._accepted.get(name) != entry}
         clashing = any(entry.service.brings_templates for entry in changed.values())
-        if clashing or self.outcome.failure:
+        in_doubt = self._running is None or self.outcome.failure is not None
+        if clashing or in_doubt:
             changed = dict(entries)
-        if changed:
+        if changed or in_doubt:
             _, alone = self._compile(changed, snapshot, Compiler(), self._renderer.apart(), with_certificates=1)
             await self._proxy.check(alone)
 

@@ -260,6 +260,12 @@ class Settings(BaseSettings):
         return self.crt_list_path or self.state_dir.resolve() / "crt-list.txt"
 
     @property
+    def stats_on_traffic(self) -> bool:
+        """Whether the statistics page is on the ports of the traffic."""
+        shown = self.stats_user and self.stats_pass
+        return bool(shown) and (self.stats_port is None or self.stats_port in self.traffic_ports)
+
+    @property
     def traffic_ports(self) -> tuple[int, ...]:
         return tuple(port for port, _ in self.binds(certified=False))
 

@@ -39,6 +39,7 @@ class Templates:
             loader=jinja2.FileSystemLoader(list(folders)),
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
+            keep_trailing_newline=True,
             lstrip_blocks=True,
         )
         self._environment.filters |= {name: getattr(quoting, name) for name in FILTERS}

@@ -83,6 +83,16 @@ class Controller:
         sent = {key.replace("_", "-"): value for key, value in headers.items()}
         return fetch(self.traffic, path, headers={"Host": host, **sent})
 
+    def ask(self, command: str) -> str:
+        """What HAProxy's runtime API answers."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.folder / "haproxy.sock"))
+            connection.sendall(f"{command}\n".encode())
+            parts = []
+            while part := connection.recv(65536):
+                parts.append(part)
+        return b"".join(parts).decode()
+
     @property
     def status(self) -> Any:
         return self.api("/v1/status").json

@@ -30,7 +30,7 @@ def test_the_frontend_does_not_grow_with_services() -> None:
 def test_servers_are_the_endpoints_of_the_service() -> None:
     configuration = render({"serviceName": "web", "servicePath": "/"}, web="10.0.0.7")
 
-    assert "\n    server 10.0.0.7 10.0.0.7:80 check" in configuration.text()
+    assert "\n    server 10.0.0.7 10.0.0.7:80 " in configuration.text()
 
 
 def test_a_service_without_endpoints_has_a_backend_without_servers() -> None:
