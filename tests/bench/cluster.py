@@ -174,8 +174,10 @@ class Reference:
     def reload(self, digest: str) -> float:
         """Seconds until the new worker answers."""
         self.write(digest)
+        master = self.folder / "master.sock"
+        eventually(lambda: _ask(master, "show proc"), within=30)  # it is not there for a moment after a reload
         began = time.monotonic()
-        _ask(self.folder / "master.sock", "reload")
+        _ask(master, "reload")
         eventually(lambda: self._runs(digest), within=30)
         return time.monotonic() - began
 
