@@ -156,7 +156,8 @@ class Reconciler:
         self, entries: Mapping[str, Entry], snapshot: Snapshot
     ) -> tuple[RouteTable, Configuration, Plan]:
         table, wanted = self._compile(entries, snapshot, self._compiler, self._renderer)
-        plan = make_plan(self._running, wanted)
+        running = self._running
+        plan = make_plan(running, wanted)
         if self._tidying and not isinstance(plan, Reload):
             plan = Reload(Cause.TIDY)
         if isinstance(plan, Reload):
@@ -168,7 +169,8 @@ class Reconciler:
                 raise
             plan = Reload(Cause.RUNTIME, str(error))
             await self._proxy.apply(plan, wanted)
-        self._running = self._running.after(plan, wanted) if self._running else Running.fresh(wanted)
+        if self._running is running:  # and was not forgotten meanwhile
+            self._running = running.after(plan, wanted) if running else Running.fresh(wanted)
         self._tidying = False
         return table, wanted, plan
 

@@ -167,7 +167,7 @@ class Reference:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        with _haproxy("-W", "-S", str(self.folder / "master.sock"), "-f", str(self.write("first"))):
+        with _haproxy(self.folder, "-W", "-S", str(self.folder / "master.sock"), "-f", str(self.write("first"))):
             eventually(lambda: self._runs("first"), within=30)
             yield
 
@@ -210,7 +210,7 @@ def cluster(**environment: str) -> Iterator[Cluster]:
     with folder() as path:
         made = Cluster(path)
         (path / "origin.cfg").write_text(ORIGIN.format(port=made.origin))
-        with _haproxy("-f", str(path / "origin.cfg")):
+        with _haproxy(path, "-f", str(path / "origin.cfg")):
             try:
                 made.start(**environment)
                 yield made
@@ -219,15 +219,16 @@ def cluster(**environment: str) -> Iterator[Cluster]:
 
 
 @contextmanager
-def _haproxy(*arguments: str) -> Iterator[None]:
-    """In a session of its own, as ours runs: the kernel shares the processors out between sessions."""
-    command = ["haproxy", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(10)
+def _haproxy(folder: Path, *arguments: str) -> Iterator[None]:
+    """In a session of its own and with its log in a file, as ours runs: the kernel shares the processors out between
+    sessions, and every request that nobody answers is a line of the log."""
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(["haproxy", *arguments], stdout=log, stderr=log, start_new_session=True)
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(10)
 
 
 def _ask(path: Path, command: str) -> str:

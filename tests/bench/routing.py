@@ -22,8 +22,9 @@ CONNECTIONS = 32
 @click.option("--sizes", default="1,100,1000,10000", show_default=True, help="Numbers of routed services.")
 @click.option("--seconds", default=4, show_default=True, help="Of each run of wrk.")
 @click.option("--rounds", default=3, show_default=True, help="Runs of each, in alternation with the reference.")
+@click.option("--routes", default="last,middle,missing", show_default=True, help="Which routes are asked for.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("bench-routing.json"), show_default=True)
-def main(sizes: str, seconds: int, rounds: int, output: Path) -> None:
+def main(sizes: str, seconds: int, rounds: int, routes: str, output: Path) -> None:
     """Prints a line for each measurement, and writes all of them as JSON."""
     results: list[dict[str, Any]] = []
     # Listing all workers for a minute is not what is measured here, so nothing is tidied up meanwhile.
@@ -33,11 +34,13 @@ def main(sizes: str, seconds: int, rounds: int, output: Path) -> None:
             for size in map(int, sizes.split(",")):
                 ours.grow(size)
                 ours.controller.api("/v1/reload")
-                results += _measured(ours, reference, size, seconds, rounds)
+                results += _measured(ours, reference, size, seconds, rounds, routes.split(","))
     output.write_text(json.dumps(results, indent=1))
 
 
-def _measured(ours: Cluster, reference: Reference, size: int, seconds: int, rounds: int) -> list[dict[str, Any]]:
+def _measured(
+    ours: Cluster, reference: Reference, size: int, seconds: int, rounds: int, routes: list[str]
+) -> list[dict[str, Any]]:
     last = max((n for n in range(size) if n % 100 != 99), key=address)
     asked = {
         "last": (*address(last), "/web/page"),
@@ -46,7 +49,8 @@ def _measured(ours: Cluster, reference: Reference, size: int, seconds: int, roun
     }
     eventually(lambda: ours.answers(last), within=30)
     results = []
-    for route, (host, path, reference_path) in asked.items():
+    for route in routes:
+        host, path, reference_path = asked[route]
         for tls in (False, True):
             pairs = []
             for _ in range(rounds):

@@ -26,8 +26,11 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
 class running:
     """A proxy with TLS, two origins and variables of its own."""
 
-    def __init__(self, factory: pytest.TempPathFactory, **environment: str) -> None:
+    def __init__(self, factory: pytest.TempPathFactory, **given: str) -> None:
         self._controller = Tls(factory.mktemp("parity") / "state")
+        environment = {name: value for name, value in given.items() if not name.startswith("secret:")}
+        for name in given.keys() - environment.keys():
+            (self._controller.secrets / name.removeprefix("secret:")).write_text(given[name])
         (self._controller.certs / "a.org.pem").write_text(make_certificate("a.org")[0])
         self._environment = environment
         self._origins = origins()
@@ -373,9 +376,13 @@ REDIRECTS = [
         {"/demo": "403", "https://a.org/demo": "403"},
     ),
     Behaviour(
-        "T101 TLS towards the service, unchecked",
-        {"svc": at(port="{tls}", sslVerifyNone="true"), "web": at("/demo", serviceDomain="127.0.0.1", port="{B}")},
-        {"//127.0.0.1/demo": "B"},
+        "T101 TLS towards the service, unchecked; without it such a service does not answer",
+        {
+            "svc": at("/outer", port="{tls}", sslVerifyNone="true", reqPathSearchReplace="/outer,/inner"),
+            "plain": at("/plain", port="{tls}", reqPathSearchReplace="/plain,/inner"),
+            "web": at("/inner", port="{B}"),
+        },
+        {"/outer/x": "B & B /inner/x", "/plain/x": "502"},
     ),
 ]
 
@@ -453,6 +460,8 @@ TREATMENT = [
     ),
 ]
 
+# The crypt hash of "pass".
+HASHED = "me:$6$salt$3aEJgflnzWuw1O3tr0IYSmhUY0cZ7iBQeBP392T7RXjLP3TKKu3ddIapQaCpbD4p9ioeGaVIjOHaym7HvCuUm0"
 ME, YOU, WRONG = "Basic bWU6cGFzcw==", "Basic eW91OnBhOnNz", "Basic bWU6d3Jvbmc="  # me:pass, you:pa:ss, me:wrong
 ACCESS = [
     Behaviour(
@@ -494,10 +503,10 @@ ACCESS = [
     Behaviour(
         "T132 a hash instead of a password",
         demo(
-            users="me:$6$salt$G/nrcIp/CR8axGxtAYZ9rWznG9njAGGiQIzTTmFu5jMSRdbV0NHR5Ae3fWZ9V4ArQxDdEzJsX5TcYy0CDDZiA1",
+            users=HASHED,
             usersPassEncrypted="true",
         ),
-        {f"/demo | Authorization: {WRONG}": "401"},
+        {f"/demo | Authorization: {ME}": "A", f"/demo | Authorization: {WRONG}": "401"},
     ),
     Behaviour(
         "T135 plus and ampersand in a password (differs: they were damaged)",
@@ -537,6 +546,7 @@ API = [
         {"/demo": "503", "/other": "B"},
         {"svc": 500},
     ),
+    Behaviour("T206 nothing at all is the error page", {}, {"/dummy": "503 & Nothing answers"}),
     Behaviour("T153 no replicas is no route", {"svc": at(replicas="0")}, {"/demo": "503"}),
     Behaviour("T153 some replicas are", {"svc": at(replicas="1")}, {"/demo": "A"}),
     Behaviour("T154 no number of replicas", {"svc": at()}, {"/demo": "A"}),
@@ -553,6 +563,7 @@ def test_what_clients_see(proxy: Proxy, behaviour: Behaviour) -> None:
     check(proxy, behaviour)
 
 
+# A name that begins with "secret:" is a file of /run/secrets.
 WITH_VARIABLES = [
     ({"HTTPS_ONLY": "true"}, Behaviour("T082 TLS for every service", demo(), {"/demo": "302"})),
     (
@@ -607,6 +618,39 @@ WITH_VARIABLES = [
             demo(users="you:pa:ss"),
             {f"/demo | Authorization: {YOU}": "A", f"/demo | Authorization: {ME}": "401"},
         ),
+    ),
+    (
+        {"secret:dfp_users_mine": "me:pass,\nyou:pa:ss\n"},
+        Behaviour(
+            "T125 users of a secret",
+            demo(usersSecret="mine"),
+            {f"/demo | Authorization: {ME}": "A", f"/demo | Authorization: {YOU}": "A", "/demo": "401"},
+        ),
+    ),
+    (
+        {"secret:dfp_users_mine": "me:wrong,you:pa:ss,third:x"},
+        Behaviour(
+            "T126 names take their passwords from the secret, and nobody else is let in",
+            demo(users="me:pass,you", usersSecret="mine"),
+            {
+                f"/demo | Authorization: {ME}": "A",
+                f"/demo | Authorization: {WRONG}": "401",
+                f"/demo | Authorization: {YOU}": "A",
+                "/demo | Authorization: Basic dGhpcmQ6eA==": "401",
+            },
+        ),
+    ),
+    (
+        {"USERS": HASHED, "USERS_PASS_ENCRYPTED": "true"},
+        Behaviour(
+            "T133 hashes for all, passwords for one",
+            {"svc": at(users="you:pa:ss"), "other": at("/other", port="{B}")},
+            {f"/demo | Authorization: {YOU}": "A", f"/other | Authorization: {ME}": "B", "/other": "401"},
+        ),
+    ),
+    (
+        {"secret:dfp_timeout_server": "1", "TIMEOUT_SERVER": "60"},
+        Behaviour("T167 a secret goes before its variable", demo(), {"/demo/wait": "504"}),
     ),
     (
         {"FILTER_PROXY_INSTANCE_NAME": "true", "PROXY_INSTANCE_NAME": "mine"},
