@@ -10,6 +10,7 @@ from flowproxy.parameters import DESTINATION_PARAMETERS, SERVICE_PARAMETERS
 from flowproxy.reconciler import Outcome
 from flowproxy.registry import Entry
 from flowproxy.routing import Route
+from flowproxy.secrecy import is_secret, shown, without_secrets
 
 _TEXTS = (
     "AclName BackendExtra CompressionAlgo CompressionType ConnectionMode DebugFormat DiscoveryType "
@@ -49,7 +50,7 @@ def described_service(service: Service) -> dict[str, Any]:
     """A service as `config?type=json` shows it; nobody's password and no key."""
     return {
         **_empty(),
-        **_named(service, SERVICE_PARAMETERS, hidden=("users", "users_secret", "service_cert")),
+        **_named(service, SERVICE_PARAMETERS),
         "Replicas": service.replicas or 0,
         "IsGlobal": service.replicas is None,
         "ServiceDest": [_destination(destination) for destination in service.destinations],
@@ -66,7 +67,7 @@ def described_entry(name: str, entry: Entry | None, outcome: Outcome, remark: st
         "name": name,
         "origin": entry.origin if entry else None,
         "created": entry.created if entry else None,
-        "parameters": _shown(entry.parameters) if entry else {},
+        "parameters": shown(entry.parameters) if entry else {},
         "ignored": list(entry.service.ignored) if entry else [],
         "warnings": [*filter(None, [remark]), *(entry.service.warnings if entry else ())],
         "error": outcome.quarantined.get(name),
@@ -80,11 +81,6 @@ def described_entry(name: str, entry: Entry | None, outcome: Outcome, remark: st
             if name in (conflict.winner, conflict.loser)
         ],
     }
-
-
-def _shown(parameters: Mapping[str, str]) -> dict[str, str]:
-    """Without what nobody should read."""
-    return {name: "(hidden)" if name in ("users", "serviceCert") else value for name, value in parameters.items()}
 
 
 def described_route(route: Route) -> dict[str, Any]:
@@ -131,15 +127,20 @@ def _destination(destination: Destination) -> dict[str, Any]:
     }
 
 
-def _named(model: Parameters, names: Mapping[str, str], hidden: tuple[str, ...] = ()) -> dict[str, Any]:
+def _named(model: Parameters, names: Mapping[str, str]) -> dict[str, Any]:
     """The values under the names that start with a capital, which are known to clients."""
-    shown = {}
+    named = {}
     for public, field in names.items():
-        if field not in hidden:
-            value = getattr(model, field)
+        if not is_secret(public):
             name = "CheckTCP" if public == "checkTcp" else public[0].upper() + public[1:]
-            shown[name] = "" if value is None else list(value) if isinstance(value, tuple) else value
-    return {name: value for name, value in shown.items() if name in _KNOWN}
+            named[name] = _readable(getattr(model, field))
+    return {name: value for name, value in named.items() if name in _KNOWN}
+
+
+def _readable(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_readable(item) for item in value]
+    return "" if value is None else without_secrets(value) if isinstance(value, str) else value
 
 
 _KNOWN = {

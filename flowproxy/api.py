@@ -9,10 +9,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from flowproxy import __version__
+from flowproxy.access import BODY_BYTES, UNGUARDED, Access
 from flowproxy.answers import answer, described_entry, described_route, described_service
 from flowproxy.deprecations import Deprecations
 from flowproxy.errors import (
@@ -24,8 +25,10 @@ from flowproxy.errors import (
     ProxyUnavailable,
     Rejected,
     ReplicaFailed,
+    Unauthorized,
     UnknownAddress,
     UnroutedService,
+    Untrusted,
 )
 from flowproxy.informants import Informants
 from flowproxy.keyring import Keyring
@@ -37,14 +40,16 @@ from flowproxy.reconciler import Reconciler
 from flowproxy.registry import Entry, Origin, Registry
 from flowproxy.replicas import Replicas, Reply
 from flowproxy.routing import Request, match
+from flowproxy.secrecy import shown, without_secrets
 from flowproxy.settings import Settings
 from flowproxy.swarm import SwarmStatus
 
 _log = structlog.get_logger(__name__)
 
-_BODY_BYTES = 1 << 20
 _DISTRIBUTED = "Distributed to all instances"
 _STATUS: dict[type[Exception], int] = {
+    Unauthorized: 401,
+    Untrusted: 403,
     UnroutedService: 409,
     InvalidService: 400,
     InvalidCertificate: 400,
@@ -71,8 +76,10 @@ class Api:
         replicas: Replicas,
         informants: Informants,
         deprecations: Deprecations,
+        access: Access,
         swarm_status: Callable[[], SwarmStatus],
     ) -> None:
+        self._access = access
         self._settings = settings
         self._registry = registry
         self._reconciler = reconciler
@@ -85,7 +92,7 @@ class Api:
         self._swarm_status = swarm_status
 
     def application(self) -> web.Application:
-        application = web.Application(middlewares=[_errors], client_max_size=_BODY_BYTES)
+        application = web.Application(middlewares=[_errors, self._access.middleware], client_max_size=BODY_BYTES)
         for path, handler in (
             ("reconfigure", self.reconfigure),
             ("remove", self.remove),
@@ -119,7 +126,7 @@ class Api:
     async def reconfigure(self, request: web.Request) -> web.Response:
         parameters = await _parameters(request)
         self._deprecations.tell(parameters)
-        service = parse(parameters, self._settings.defaults)
+        service = parse(parameters, self._settings.defaults_for_calls)
         name = service.service_name
         if service.distribute:
             await self._pass_on(request, parameters)
@@ -174,7 +181,7 @@ class Api:
         configuration = self._reconciler.outcome.configuration
         if configuration is None:
             raise ProxyUnavailable("there is no configuration yet")
-        return web.Response(text=configuration.text())
+        return web.Response(text=without_secrets(configuration.text()))
 
     async def put_certificate(self, request: web.Request) -> web.Response:
         name, content = request.query.get("certName", ""), await request.text()
@@ -191,10 +198,17 @@ class Api:
         await self._reconciler.live(generation, "")
         return web.json_response({"Status": "OK", "Message": "", "Certs": None})
 
-    async def certificates(self, _: web.Request) -> web.Response:
+    async def certificates(self, request: web.Request) -> web.Response:
+        """With their keys for the other replicas of the proxy alone, which come by the addresses of its tasks."""
+        whole = await self._replicas.includes(request.remote)
         certificates = [
-            {"ServicePort": "", "ProxyServiceName": name, "CertsDir": str(self._keyring.folder), "CertContent": pem}
-            for name, pem in self._keyring.kept()
+            {
+                "ServicePort": "",
+                "ProxyServiceName": kept.name,
+                "CertsDir": str(self._keyring.folder),
+                "CertContent": kept.pem if whole else kept.chain,
+            }
+            for kept in self._keyring.kept()
         ]
         return web.json_response({"Status": "OK", "Message": "", "Certs": certificates})
 
@@ -214,7 +228,7 @@ class Api:
         """What its listener tells of the services of the Swarm."""
         entries = self._registry.snapshot().entries.values()
         listed = [entry for entry in entries if entry.origin == Origin.SWARM]
-        return web.json_response([{"distribute": "true", **entry.parameters} for entry in listed])
+        return web.json_response([{"distribute": "true", **shown(entry.parameters)} for entry in listed])
 
     # Ours
 
@@ -261,13 +275,18 @@ class Api:
             }
         )
 
-    async def status(self, _: web.Request) -> web.Response:
+    async def status(self, request: web.Request) -> web.Response:
+        """Without the token only whether we live."""
         outcome, snapshot = self._reconciler.outcome, self._registry.snapshot()
         haproxy = await self._proxy.status()
+        ready = haproxy is not None and outcome.configuration is not None
+        if not self._access.admits(request):
+            return web.json_response({"version": __version__, "ready": ready})
         return web.json_response(
             {
                 "version": __version__,
-                "ready": haproxy is not None and outcome.configuration is not None,
+                "ready": ready,
+                "warnings": [] if self._access.is_guarded else [UNGUARDED],
                 "generation": outcome.applied,
                 "wanted_generation": snapshot.generation,
                 "failure": outcome.failure,
@@ -325,7 +344,8 @@ async def _errors(
         status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
         _log.info("call refused", path=request.path, status=status, reason=str(error))
         name = request.query.get("serviceName", "")
-        return web.json_response(_refusal(str(error), name), status=status)
+        asks = {hdrs.WWW_AUTHENTICATE: "Bearer"} if status == 401 else None
+        return web.json_response(_refusal(str(error), name), status=status, headers=asks)
     except web.HTTPException:
         raise
     except Exception as error:  # noqa: BLE001 - the last resort: the client gets an id, the log the rest

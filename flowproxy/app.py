@@ -14,6 +14,7 @@ from typing import NoReturn
 import structlog
 from aiohttp import web
 
+from flowproxy.access import HEADER_BYTES, IDLE_SECONDS, LINE_BYTES, UNGUARDED, Access, tls_of
 from flowproxy.api import Api
 from flowproxy.demo import start_demo
 from flowproxy.deprecations import Deprecations
@@ -70,6 +71,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         replicas,
         informants,
         deprecations,
+        Access(settings),
         lambda: swarm.status if swarm else SwarmStatus(),
     )
 
@@ -78,6 +80,8 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         stack.callback(names.close)
         site = await _listen(stack, api, settings)
         adopted = await proxy.attach()
+        if settings.api_token is None:
+            _log.warning("the API is open", reason=UNGUARDED)
         _remember(store, registry, with_swarm=swarm is not None)
         _register_environment(registry, settings, environment)
         if demo:
@@ -135,10 +139,19 @@ async def _reconcile(reconciler: Reconciler, names: Names, swarm: Swarm | None) 
 
 
 async def _listen(stack: contextlib.AsyncExitStack, api: Api, settings: Settings) -> web.TCPSite:
-    runner = web.AppRunner(api.application(), access_log=None, handle_signals=False, shutdown_timeout=1)
+    tls = tls_of(settings.api_cert)
+    runner = web.AppRunner(
+        api.application(),
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=1,
+        keepalive_timeout=IDLE_SECONDS,
+        max_line_size=LINE_BYTES,
+        max_field_size=HEADER_BYTES,
+    )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, settings.ip, settings.port)
+    site = web.TCPSite(runner, settings.ip, settings.port, ssl_context=tls)
     try:
         await site.start()
     except OSError as error:

@@ -27,6 +27,12 @@ class Certificate(NamedTuple):
     serial: int
     expires: datetime
 
+    @property
+    def chain(self) -> str:
+        """Without the key."""
+        blocks = (found[0] for found in _BLOCK.finditer(self.pem) if found[1] == "CERTIFICATE")
+        return "".join(f"{block}\n" for block in blocks)
+
 
 def read_certificate(name: str, content: str) -> Certificate:
     """Checks a PEM file: certificate first, then its chain, the key anywhere. Raises InvalidCertificate."""

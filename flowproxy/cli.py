@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import http.client
 import logging
+import os
+import ssl
 import sys
 
 import click
@@ -30,6 +32,7 @@ def serve(demo: bool) -> None:
     try:
         settings = read_settings()
         _set_up_log(settings.log_format, debug=settings.debug)
+        os.umask(0o077)  # what is written is for us alone, HAProxy's sockets included
         asyncio.run(serve_app(settings, environment(), demo=demo))
     except (InvalidSettings, ProxyUnavailable) as error:
         for line in str(error).splitlines():
@@ -56,7 +59,12 @@ def healthcheck() -> None:
     settings = read_settings()
     if not settings.healthcheck:
         return
-    connection = http.client.HTTPConnection("127.0.0.1", settings.port, timeout=8)
+    connection: http.client.HTTPConnection
+    if settings.api_cert:
+        itself = ssl._create_unverified_context()  # noqa: S323 - the controller of this very container
+        connection = http.client.HTTPSConnection("127.0.0.1", settings.port, timeout=8, context=itself)
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", settings.port, timeout=8)
     try:
         connection.request("GET", "/v1/status")
         status = connection.getresponse().read()

@@ -30,6 +30,14 @@ class UnroutedService(InvalidService):
     """The parameters are right but ask for no route: neither a path nor a domain. Docker Flow Proxy answers 409."""
 
 
+class Untrusted(InvalidService):
+    """The parameters are HAProxy configuration, from somebody who may not write it (FLOWPROXY_RAW_CONFIG)."""
+
+
+class Unauthorized(Exception):
+    """A call without the token of the API."""
+
+
 class InvalidCertificate(ValueError):
     """A PEM file that HAProxy should not be given. What it was to replace stays."""
 

@@ -59,9 +59,9 @@ class Keyring:
         await asyncio.to_thread(write_whole, self.folder / name, certificate.pem.encode(), durably=True)
         return await self.look()
 
-    def kept(self) -> list[tuple[str, str]]:
-        """Name and content of what lies in the folder; secrets are nobody else's."""
-        return [(path.name, found.pem) for path, found in sorted(self._read.items()) if path.parent == self.folder]
+    def kept(self) -> list[Certificate]:
+        """What lies in the folder, by name; secrets are nobody else's."""
+        return [found for path, found in sorted(self._read.items()) if path.parent == self.folder]
 
     def _files(self) -> Iterable[Path]:
         for folder, ours in ((self.folder, lambda name: True), (self._secrets, _is_certificate)):

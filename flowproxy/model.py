@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 
+from flowproxy.quoting import SECTIONS, keyword, reads_files
+
 T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -30,6 +32,8 @@ _SNI_TYPE = re.compile(r"req[._]ssl_sni(?: +-i)?(?: +-m +(str|beg|end|reg|sub|do
 _DOMAIN_ALGO = re.compile(r"(?:req\.)?hdr(?:_(beg|end|dom|sub|reg|dir))?\(host\)(?: +-i)?")
 _SNI_ALGO = re.compile(r"req[._]ssl_sni(?: +-i)?(?: +-m +(?:str|beg|end|reg|sub|dom|dir))?")
 _DURATION = re.compile(r"[0-9]{1,8}(?:us|ms|s|m|h|d)?")
+
+_LONGEST_PATH = 4096  # HAProxy keeps a request's head in 16 KB
 
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True", "on"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False", "off", ""})
@@ -61,6 +65,8 @@ def checked_path(value: str) -> str:
             f"{value!r} holds a character that no request path has; write spaces and other letters percent-encoded,"
             " and no query string"
         )
+    if len(value) > _LONGEST_PATH:
+        raise ValueError(f"{value[:40]!r}… has {len(value)} characters; a path has at most {_LONGEST_PATH}")
     return value
 
 
@@ -136,6 +142,14 @@ def _lines(value: str) -> str:
     return value.replace("\t", " ")
 
 
+def _extra(value: str) -> str:
+    """Lines of a backend, which cannot begin another section."""
+    for line in value.splitlines():
+        if keyword(line) in SECTIONS:
+            raise ValueError(f"{line[:80]!r} begins a section; give lines of a backend")
+    return value
+
+
 class Rewrite(NamedTuple):
     """A regular expression, and what its first match in the path becomes."""
 
@@ -192,12 +206,16 @@ Header = Annotated[HeaderMatch, BeforeValidator(lambda v: _header(v) if isinstan
 
 
 class Defaults(NamedTuple):
-    """What the settings say for every service: SEPARATOR, HTTPS_ONLY, SERVICE_DOMAIN_ALGO, DEFAULT_REQ_MODE."""
+    """What the settings say for every service: SEPARATOR, HTTPS_ONLY, SERVICE_DOMAIN_ALGO, DEFAULT_REQ_MODE.
+
+    `raw`: whether the service may write HAProxy configuration itself (FLOWPROXY_RAW_CONFIG).
+    """
 
     separator: str = ","
     https_only: bool = False
     service_domain_algo: str | None = None
     req_mode: str = "http"
+    raw: bool = True
 
 
 class Parameters(BaseModel):
@@ -367,7 +385,9 @@ class Service(Parameters):
     del_res_header: tuple[Line, ...] = Field((), description="Response headers to delete.")
     compression_algo: Line | None = Field(None, description="Compression of responses, such as `gzip`.")
     compression_type: Line | None = Field(None, description="The media types that are compressed.")
-    backend_extra: Lines | None = Field(None, description="Lines of HAProxy configuration for the backend.")
+    backend_extra: Annotated[Lines, AfterValidator(_extra)] | None = Field(
+        None, description="Lines of HAProxy configuration for the backend."
+    )
     service_cert: SecretStr | None = Field(None, description="A certificate with its key as PEM; `\\n` for line ends.")
     template_fe_path: FilePath | None = Field(
         None,
@@ -386,6 +406,16 @@ class Service(Parameters):
         """Whether two differ at most in what means nothing here."""
         nothing = {"ignored": (), "warnings": (), "distribute": False, "replicas": None}
         return self.model_copy(update=nothing) == other.model_copy(update=nothing)
+
+    @cached_property
+    def raw(self) -> tuple[str, ...]:
+        """The public names of its parameters that are HAProxy configuration: whoever writes them writes that."""
+        names = ["backend_extra", "template_fe_path", "template_be_path"]
+        found = [name for name in names if getattr(self, name)]
+        for name in ("add_req_header", "set_req_header", "add_res_header", "set_res_header"):
+            found += [name] if any(map(reads_files, getattr(self, name))) else []
+        found += ["debug_format"] if reads_files(self.debug_format or "") else []
+        return tuple(to_camel(name) for name in found)
 
     @cached_property
     def has_ports(self) -> bool:

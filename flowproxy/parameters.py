@@ -10,8 +10,9 @@ from typing import TypeVar, cast, get_origin
 from pydantic import ValidationError
 
 from flowproxy.certificate import Certificate, read_certificate
-from flowproxy.errors import InvalidCertificate, InvalidService, Problem, UnroutedService
+from flowproxy.errors import InvalidCertificate, InvalidService, Problem, UnroutedService, Untrusted
 from flowproxy.model import Defaults, Destination, Parameters, Service, checked_domain, checked_line, checked_path
+from flowproxy.secrecy import is_secret
 
 M = TypeVar("M", bound=Parameters)
 
@@ -36,13 +37,19 @@ DEPRECATED = {
 
 
 _STANDARD = Defaults()
+_RAW_RULE = (
+    "is HAProxy configuration, which is not taken from here; FLOWPROXY_RAW_CONFIG says from whom, and a call by API"
+    " needs FLOWPROXY_API_TOKEN"
+)
+_MOST_ROUTES = 10_000
 
 
 def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Service:
     """The service that the parameters describe.
 
-    Raises InvalidService with every wrong parameter, UnroutedService
-    when they ask for no route. Unknown parameters are kept in `ignored`: other tools use the same label prefix.
+    Raises InvalidService with every wrong parameter, UnroutedService when they ask for no route, Untrusted when they
+    are HAProxy configuration and that is not taken. Unknown parameters are kept in `ignored`: other tools use the same
+    label prefix.
     """
     separator = defaults.separator
     for_service: dict[str, str] = {}
@@ -70,6 +77,10 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
         _checked(service, destination, https_only, problems)
         for destination in _destinations(by_index, defaults, problems)
     )
+    routes = sum(max(len(d.service_domain), 1) * len(d.service_path) for d in destinations)
+    if routes > _MOST_ROUTES:
+        rule = f"with every serviceDomain these are {routes} routes; a service has at most {_MOST_ROUTES}"
+        problems.append(Problem("servicePath", "", rule))
     if problems:
         raise InvalidService(name, tuple(problems))
     meant = {unknown: nearest(unknown) for unknown in ignored}
@@ -82,6 +93,8 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
         _require_routes(service)
     except InvalidService as error:
         raise type(error)(name, error.problems + tuple(misspelt)) from None
+    if service.raw and not defaults.raw:
+        raise Untrusted(name, tuple(Problem(raw, "", _RAW_RULE) for raw in service.raw))
     try:
         certificate_of(service)
     except InvalidCertificate as error:
@@ -205,7 +218,8 @@ def _validate(
         for wrong in error.errors():
             key = str(wrong["loc"][0])
             rule = wrong["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            problems.append(Problem(key + suffix if key in own else key, str(given.get(key, "")), rule))
+            value = "" if is_secret(key) else str(given.get(key, ""))
+            problems.append(Problem(key + suffix if key in own else key, value, rule))
         good = {key: value for key, value in values.items() if key not in wrong_names}
         return cast(M, model.model_construct(None, **{names[key]: value for key, value in good.items()}))
 

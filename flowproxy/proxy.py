@@ -34,7 +34,8 @@ from flowproxy.plan import (
 )
 from flowproxy.render import CRT_LIST, EXPORTER, Configuration
 from flowproxy.runtime import Runtime
-from flowproxy.settings import Settings
+from flowproxy.secrecy import without_secrets_of
+from flowproxy.settings import Settings, environment
 
 _log = structlog.get_logger(__name__)
 
@@ -336,6 +337,7 @@ class Proxy:
             self._settings.haproxy,
             *map(str, arguments),
             stdin=asyncio.subprocess.DEVNULL,
+            env=_environment(),
             # Its log goes to standard output. Standard error says at each reload of every backend that it stopped.
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
@@ -383,6 +385,7 @@ class Proxy:
             "-c",
             "-f",
             str(folder / "haproxy.cfg"),
+            env=_environment(),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
@@ -414,6 +417,11 @@ async def has_exporter(program: str) -> bool:
         return False
     said, _ = await process.communicate()
     return b"Prometheus exporter" in said
+
+
+def _environment() -> dict[str, str]:
+    """What HAProxy is told of ours: nothing that a configuration could read out of it."""
+    return {name: value for name, value in environment().items() if name in ("PATH", "LANG", "TZ")}
 
 
 def _require_ports(ports: Iterable[int]) -> None:
@@ -452,16 +460,16 @@ def _findings(said: str, configuration: Path | None) -> str:
             continue
         place = _PLACE.search(text)
         if place and configuration:
-            owner = _owner(configuration, int(place["line"]))
-            text = _PLACE.sub(owner, text).removeprefix("parsing ")
+            above = configuration.read_text(errors="replace").splitlines()[: int(place["line"])]
+            text = _PLACE.sub(_owner(above), without_secrets_of(above[-1], text)).removeprefix("parsing ")
         findings.append(text)
     return "; ".join(findings[:10]) or said.strip()[-500:] or "no reason was given"
 
 
-def _owner(configuration: Path, line: int) -> str:
-    above = configuration.read_text().splitlines()[:line]
+def _owner(above: list[str]) -> str:
+    """Whose section the last of these lines stands in."""
     comments = (text.removeprefix("# ") for text in reversed(above) if text.startswith("# service "))
-    return next(comments, f"line {line}")
+    return next(comments, f"line {len(above)}")
 
 
 async def _end_of(pid: int) -> None:

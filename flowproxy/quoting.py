@@ -73,6 +73,34 @@ def line(value: object) -> str:
     return "".join(written)
 
 
+SECTIONS = frozenset(
+    "global defaults frontend backend listen userlist resolvers peers mailers cache program ring http-errors fcgi-app"
+    " crt-store traces log-forward log-profile acme namespace_list".split()
+)
+_KEYWORD = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+_READING = re.compile(r"\b(?:map(?:_[a-z0-9_]+)?|env|lua\.[\w.]+|table_\w+)\s*\(|(?:^|\s)-f\s|\\x")
+
+
+def keyword(line: str) -> str | None:
+    """The first word of a line of configuration, None of a comment or an empty line.
+
+    Raises ValueError when it is written so that HAProxy reads another one, or is one that steers how the file is read
+    (configuration manual, 2.2 and 2.4).
+    """
+    words = line.split(None, 1)
+    if not words or words[0].startswith("#"):
+        return None
+    if not _KEYWORD.fullmatch(words[0]):
+        raise ValueError(f"{line[:80]!r} does not begin with a keyword of HAProxy")
+    return words[0]
+
+
+def reads_files(line: str) -> bool:
+    """Whether a line, other than by its keyword, has HAProxy read a file, a variable of the environment, or what
+    belongs to others: then it tells more than the request."""
+    return bool(_READING.search(re.sub(r"[\"']|\\(?!x)", "", line)))
+
+
 def comment(value: object) -> str:
     """A value inside a comment: on one line whatever it holds."""
     return _FORBIDDEN.sub(" ", str(value))

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 import aiohttp
 import structlog
+from aiohttp import hdrs
 
+from flowproxy.access import trust_of
 from flowproxy.errors import InvalidCertificate, ReplicaFailed
 from flowproxy.keyring import Keyring
 from flowproxy.names import Names
@@ -32,6 +34,10 @@ class Replicas:
     def __init__(self, settings: Settings, names: Names) -> None:
         self._settings = settings
         self._names = names
+        self._trust = trust_of(settings.api_cert)
+        self._scheme = "http" if self._trust is None else "https"
+        token = settings.api_token
+        self._headers = {hdrs.AUTHORIZATION: f"Bearer {token.get_secret_value()}"} if token else {}
 
     async def pass_on(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> list[Reply]:
         """The replies of all replicas to the same call. Raises ReplicaFailed with every one that did not do it."""
@@ -42,8 +48,7 @@ class Replicas:
                 " SERVICE_NAME must be the name of the proxy's service"
             )
         own = {**query, "distribute": "false"}
-        timeout = aiohttp.ClientTimeout(total=_CALL_SECONDS)
-        async with aiohttp.ClientSession(timeout=timeout) as session, asyncio.TaskGroup() as calls:
+        async with self._session(_CALL_SECONDS) as session, asyncio.TaskGroup() as calls:
             tasks = [calls.create_task(self._call(session, address, method, path, own, body)) for address in addresses]
         replies = [task.result() for task in tasks]
         failed = [f"{reply.address}: {reply.text[:300]}" for reply in replies if not 200 <= reply.status < 300]
@@ -55,10 +60,9 @@ class Replicas:
         """Takes over the certificates of the replica that has most of them; a new one begins with none."""
         addresses = await self._addresses()
         best: list[tuple[str, str]] = []
-        timeout = aiohttp.ClientTimeout(total=_GREETING_SECONDS)
-        async with aiohttp.ClientSession(timeout=timeout) as session:
+        async with self._session(_GREETING_SECONDS) as session:
             for address in addresses:
-                url = f"http://{_literal(address)}:{self._settings.port}/v1/docker-flow-proxy/certs"
+                url = self._url(address, "/v1/docker-flow-proxy/certs")
                 try:
                     async with session.get(url) as answer:
                         listed = (await answer.json())["Certs"]
@@ -66,7 +70,7 @@ class Replicas:
                 except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError):
                     continue
                 best = max(best, found, key=len)
-        present = {name for name, _ in keyring.kept()}
+        present = {certificate.name for certificate in keyring.kept()}
         for name, content in best:
             if name in present:
                 continue
@@ -76,8 +80,22 @@ class Replicas:
             except (InvalidCertificate, OSError) as error:
                 _log.warning("certificate of another replica is not used", certificate=name, reason=str(error))
 
+    async def includes(self, address: str | None) -> bool:
+        """Whether a caller is one of them."""
+        return address is not None and address in await self._addresses()
+
     async def _addresses(self) -> list[str]:
         return await self._names.ask(f"tasks.{self._settings.service_name}")
+
+    def _session(self, seconds: float) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=seconds),
+            headers=self._headers,
+            connector=aiohttp.TCPConnector(ssl=self._trust or True),
+        )
+
+    def _url(self, address: str, path: str) -> str:
+        return f"{self._scheme}://{_literal(address)}:{self._settings.port}{path}"
 
     async def _call(
         self,
@@ -88,7 +106,7 @@ class Replicas:
         query: Mapping[str, str],
         body: bytes,
     ) -> Reply:
-        url = f"http://{_literal(address)}:{self._settings.port}{path}"
+        url = self._url(address, path)
         try:
             async with session.request(method, url, params=query, data=body) as answer:
                 return Reply(address, answer.status, await answer.text())

@@ -192,6 +192,27 @@ class Settings(BaseSettings):
         validation_alias=_own("RESYNC_INTERVAL"),
         description="Seconds between full listings of the Swarm.",
     )
+    api_token: SecretStr | None = Field(
+        None,
+        min_length=8,
+        validation_alias=_own("API_TOKEN"),
+        description="What calls of the API must show as `Authorization: Bearer TOKEN`; all but those that only ask"
+        " whether we live. Without it everybody who reaches the API may do everything.",
+    )
+    api_cert: Path | None = Field(
+        None,
+        validation_alias=_own("API_CERT"),
+        description="A PEM file with a certificate and its key, which the API then speaks TLS with.",
+    )
+    metrics_open: Flag = Field(
+        True, validation_alias=_own("METRICS_OPEN"), description="Whether `/metrics` is open without the token."
+    )
+    raw_config: Literal["trusted", "all", "none"] = Field(
+        "trusted",
+        validation_alias=_own("RAW_CONFIG"),
+        description="From whom HAProxy configuration is taken (`backendExtra`, templates, headers that read files):"
+        " `trusted` is labels, the environment, and API calls with the token; `all` and `none` are what they say.",
+    )
     hard_stop_after: Seconds = Field(
         300,
         validation_alias=_own("HARD_STOP_AFTER"),
@@ -231,7 +252,15 @@ class Settings(BaseSettings):
     @property
     def defaults(self) -> Defaults:
         """What they say for every service."""
-        return Defaults(self.separator, self.https_only, self.service_domain_algo, self.default_req_mode)
+        return self._defaults(raw=self.raw_config != "none")
+
+    @property
+    def defaults_for_calls(self) -> Defaults:
+        """The same for services that come by API."""
+        return self._defaults(raw=self.raw_config == "all" or (self.raw_config == "trusted" and bool(self.api_token)))
+
+    def _defaults(self, *, raw: bool) -> Defaults:
+        return Defaults(self.separator, self.https_only, self.service_domain_algo, self.default_req_mode, raw)
 
     def binds(self, *, certified: bool) -> tuple[tuple[int, str], ...]:
         """Port and further arguments of each bind line. Without a certificate `:ssl` is a plain port."""
@@ -270,6 +299,9 @@ class Settings(BaseSettings):
         return tuple(port for port, _ in self.binds(certified=False))
 
 
+_SECRET = {"STATS_PASS", "USERS", "FLOWPROXY_API_TOKEN"}
+
+
 def secrets_folder() -> Path:
     return Path(environment().get("FLOWPROXY_SECRETS") or "/run/secrets")
 
@@ -285,7 +317,8 @@ def read_settings(secrets: Path | None = None, **given: Any) -> Settings:
         for wrong in error.errors():
             name = str(wrong["loc"][0])
             rule = wrong["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            lines.append(f"{_public_name(name)}: {str(wrong['input'])[:80]!r}: {rule}")
+            shown = "(hidden)" if _public_name(name) in _SECRET else repr(str(wrong["input"])[:80])
+            lines.append(f"{_public_name(name)}: {shown}: {rule}")
         raise InvalidSettings("\n".join(lines)) from None
     for item in (*settings.default_ports, *settings.bind_ports):
         port = item.replace(":ssl", "").split()[0]

@@ -5,7 +5,6 @@ All are rendered in Jinja2's sandbox: a template sees values, and changes nothin
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,10 +22,6 @@ OURS = next(
 FILTERS = ("word", "words", "line", "weak", "argument", "duration", "comment")
 
 _LARGEST = 1 << 20
-_SECTIONS = frozenset(
-    "global defaults frontend backend listen userlist resolvers peers mailers cache program ring http-errors fcgi-app"
-    " crt-store traces log-forward log-profile".split()
-)
 _FOR_BACKENDS = frozenset({"backend", "listen", "userlist", "resolvers", "cache", "fcgi-app", "http-errors"})
 
 
@@ -58,19 +53,19 @@ class Templates:
     def frontend_lines(self, path: str, **context: object) -> str:
         """What a service's template for the frontend says: lines of it, and no section. Raises InvalidTemplate."""
         text = self._of_service(path, context)
-        for line in _meaningful(text):
-            if line.split()[0] in _SECTIONS:
+        for line, keyword in _meaningful(path, text):
+            if keyword in quoting.SECTIONS:
                 raise InvalidTemplate(f"template {path}: {line!r} begins a section; give lines of the frontend")
         return text
 
     def backend_sections(self, path: str, **context: object) -> str:
         """What a service's template for backends says: whole sections. Raises InvalidTemplate."""
         text = self._of_service(path, context)
-        lines = list(_meaningful(text))
-        if not lines or lines[0].split()[0] not in _SECTIONS:
+        lines = list(_meaningful(path, text))
+        if not lines or lines[0][1] not in quoting.SECTIONS:
             raise InvalidTemplate(f"template {path}: it must begin with a section, such as `backend {{name}}`")
-        for line in lines:
-            if line.split()[0] in _SECTIONS - _FOR_BACKENDS:
+        for line, keyword in lines:
+            if keyword in quoting.SECTIONS - _FOR_BACKENDS:
                 raise InvalidTemplate(f"template {path}: {line!r} would change what is not the service's")
         return text
 
@@ -105,8 +100,12 @@ def explained(error: Exception) -> str:
     return f"line {line}: {error}" if line else str(error) or type(error).__name__
 
 
-def _meaningful(text: str) -> Iterable[str]:
-    for line in text.splitlines():
-        stripped = line.strip()
-        if stripped and not re.match(r"#", stripped):
-            yield stripped
+def _meaningful(path: str, text: str) -> Iterable[tuple[str, str]]:
+    """Every line with its keyword."""
+    for line in map(str.strip, text.splitlines()):
+        try:
+            keyword = quoting.keyword(line)
+        except ValueError as error:
+            raise InvalidTemplate(f"template {path}: {error}") from None
+        if keyword:
+            yield line, keyword

@@ -61,6 +61,7 @@ class Controller:
             "FLOWPROXY_STATE_DIR": str(self.folder),
             "FLOWPROXY_SWARM": "off",
             "FLOWPROXY_CERTS": str(self.folder.parent / "certs"),
+            "FLOWPROXY_RAW_CONFIG": "all",  # tests speak to the API where users write labels
             **environment,
         }
         inherited = {"PATH": os.environ["PATH"]}
