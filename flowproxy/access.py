@@ -43,8 +43,8 @@ class Access:
         self._turn = asyncio.Semaphore(1)
 
     @property
-    def is_guarded(self) -> bool:
-        return self._token is not None
+    def warning(self) -> str | None:
+        return UNGUARDED if self._token is None else None
 
     def admits(self, request: web.Request) -> bool:
         """Whether the caller shows the token; the comparison takes as long for a wrong one as for the right one."""

@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from flowproxy import __version__
-from flowproxy.access import BODY_BYTES, UNGUARDED, Access
+from flowproxy.access import BODY_BYTES, Access
 from flowproxy.answers import answer, described_entry, described_route, described_service
 from flowproxy.deprecations import Deprecations
 from flowproxy.errors import (
@@ -46,6 +46,7 @@ from flowproxy.swarm import SwarmStatus
 
 _log = structlog.get_logger(__name__)
 
+CREATED = "Flowproxy-Created"
 _DISTRIBUTED = "Distributed to all instances"
 _STATUS: dict[type[Exception], int] = {
     Unauthorized: 401,
@@ -139,10 +140,10 @@ class Api:
             patience = self._settings.reconfigure_attempts if self._settings.skip_address_validation else 0
             for host in sorted(service.hosts()):
                 await self._names.require(host, within=patience)
-        generation = self._registry.put(Entry(service, Origin.API, time.time(), parameters))
+        generation = self._registry.put(Entry(service, Origin.API, _created(request), parameters))
         try:
             await self._reconciler.live(generation, name)
-        except Rejected:
+        except (Rejected, ProxyUnavailable):
             self._restore(name, before)
             raise
         return web.json_response(answer("OK", "", service))
@@ -155,7 +156,12 @@ class Api:
         if _is_distributed(parameters):
             await self._pass_on(request, parameters)
             return web.json_response(answer("OK", _DISTRIBUTED, name=name) | {"Distribute": True})
-        await self._reconciler.live(self._registry.remove(name, Origin.API), name)
+        before = self._registry.get(name)
+        try:
+            await self._reconciler.live(self._registry.remove(name, Origin.API), name)
+        except (Rejected, ProxyUnavailable):
+            self._restore(name, before)
+            raise
         return web.json_response(answer("OK", "", name=name))
 
     async def reload(self, request: web.Request) -> web.Response:
@@ -286,7 +292,7 @@ class Api:
             {
                 "version": __version__,
                 "ready": ready,
-                "warnings": [] if self._access.is_guarded else [UNGUARDED],
+                "warnings": [text for text in (self._proxy.unwritten, self._access.warning) if text],
                 "generation": outcome.applied,
                 "wanted_generation": snapshot.generation,
                 "failure": outcome.failure,
@@ -303,7 +309,8 @@ class Api:
         )
 
     async def _pass_on(self, request: web.Request, query: Mapping[str, str]) -> list[Reply]:
-        return await self._replicas.pass_on(request.method, request.path, query, await request.read())
+        created = {CREATED: str(_created(request))}
+        return await self._replicas.pass_on(request.method, request.path, query, await request.read(), created)
 
     def _restore(self, name: str, before: Entry | None) -> None:
         """A refused call changes nothing."""
@@ -320,6 +327,16 @@ async def _parameters(request: web.Request) -> dict[str, str]:
         form = await request.post()
         given = {key: value for key, value in form.items() if isinstance(value, str)} | given
     return given
+
+
+def _created(request: web.Request) -> float:
+    """When a service was asked for: a call that was passed on says when it was first made, so that every replica takes
+    the same service for the elder."""
+    now = time.time()
+    try:
+        return min(float(request.headers.get(CREATED, now)), now)
+    except ValueError:
+        return now
 
 
 def _is_distributed(parameters: Mapping[str, str]) -> bool:

@@ -6,6 +6,7 @@ import fnmatch
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from cryptography import x509
@@ -34,6 +35,7 @@ class Certificate(NamedTuple):
         return "".join(f"{block}\n" for block in blocks)
 
 
+@lru_cache(maxsize=4096)
 def read_certificate(name: str, content: str) -> Certificate:
     """Checks a PEM file: certificate first, then its chain, the key anywhere. Raises InvalidCertificate."""
     if not _NAME.fullmatch(name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -59,7 +60,15 @@ class ListenerFailed(Exception):
 
 
 class Rejected(Exception):
-    """HAProxy refuses a configuration; the message is HAProxy's own, without file names of ours."""
+    """HAProxy refuses a configuration; the message is HAProxy's own, without file names of ours.
+
+    `services` are those in whose parts it found something, `lines` what it found it in; both may be empty.
+    """
+
+    def __init__(self, message: str, services: Iterable[str] = (), lines: Iterable[str] = ()) -> None:
+        self.services = frozenset(services)
+        self.lines = tuple(lines)
+        super().__init__(message)
 
 
 class InvalidTemplate(Rejected):

@@ -11,7 +11,7 @@ import structlog
 
 from flowproxy.certificate import Certificate, read_certificate
 from flowproxy.errors import InvalidCertificate
-from flowproxy.files import write_whole
+from flowproxy.files import settle, write_whole
 from flowproxy.registry import Registry
 
 _log = structlog.get_logger(__name__)
@@ -56,8 +56,13 @@ class Keyring:
     async def put(self, name: str, content: str) -> int:
         """Keeps a certificate that came by API. Raises InvalidCertificate; OSError when it cannot be written."""
         certificate = read_certificate(name, content)
-        await asyncio.to_thread(write_whole, self.folder / name, certificate.pem.encode(), durably=True)
+        await asyncio.to_thread(self._write, self.folder / name, certificate.pem)
         return await self.look()
+
+    @staticmethod
+    def _write(path: Path, pem: str) -> None:
+        write_whole(path, pem.encode(), durably=True)
+        settle(path.parent)
 
     def kept(self) -> list[Certificate]:
         """What lies in the folder, by name; secrets are nobody else's."""

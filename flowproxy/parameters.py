@@ -116,6 +116,26 @@ def certificate_of(service: Service) -> Certificate | None:
     return read_certificate(name, service.service_cert.get_secret_value().replace("\\n", "\n"))
 
 
+def blamed(parameters: Mapping[str, str], complaint: str, lines: Iterable[str]) -> str | None:
+    """The parameter that HAProxy complains of: the complaint quotes its value, or the lines complained of hold it."""
+    quoted = re.findall(r"'([^']+)'|<([^>]+)>", complaint)
+    whole = {text for pair in quoted for text in pair}
+    by_quote = _holding({name: value for name, value in parameters.items() if value in whole}, whole)
+    return by_quote or _holding(parameters, lines)
+
+
+def _holding(parameters: Mapping[str, str], texts: Iterable[str]) -> str | None:
+    found = {
+        len(part): name
+        for text in texts
+        for name, value in parameters.items()
+        if name not in ("serviceName", "aclName", "port")  # they are in every name
+        for part in {value, *re.split(r"[,\n]", value)}
+        if len(part) > 1 and part.strip() in text
+    }
+    return found[max(found)] if found else None
+
+
 def deprecated(parameters: Mapping[str, str]) -> dict[str, str]:
     """The old names among them, each with the new one."""
     return {name: DEPRECATED[name] for name in parameters if name in DEPRECATED}

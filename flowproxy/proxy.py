@@ -28,11 +28,11 @@ import structlog
 from flowproxy.commands import commands, failed_reloads, fields, old_workers, proofs, server_states
 from flowproxy.errors import ProxyUnavailable, Rejected
 from flowproxy.files import write_whole
-from flowproxy.plan import Cause, Change, Plan, Reload, RemoveServer
+from flowproxy.plan import Cause, Change, Nothing, Plan, Reload, RemoveServer
 from flowproxy.plan import (
     Runtime as RuntimePlan,
 )
-from flowproxy.render import CRT_LIST, EXPORTER, Configuration
+from flowproxy.render import CRT_LIST, EXPORTER, OWNER, Configuration
 from flowproxy.runtime import Runtime
 from flowproxy.secrecy import without_secrets_of
 from flowproxy.settings import Settings, environment
@@ -74,6 +74,7 @@ class Proxy:
         self._stopping = False
         self.reloads: Counter[Cause] = Counter()
         self.runtime_updates = 0
+        self.unwritten: str | None = None  # why what runs is not on the disk
 
     # Life
 
@@ -161,7 +162,7 @@ class Proxy:
 
     async def check(self, configuration: Configuration) -> None:
         """Raises Rejected, in HAProxy's words, when it would not run this configuration."""
-        files = await asyncio.to_thread(configuration.files)
+        files = await asyncio.to_thread(configuration.files, spares=False)
         folder = self.folder / "candidate"
         # The one path that is not relative: other programs look for it in the configuration.
         list_here, list_there = (str(place / CRT_LIST).encode() for place in (self.folder, folder))
@@ -184,9 +185,10 @@ class Proxy:
                     await self._replace(configuration, cause)
                 case RuntimePlan(changes):
                     await self._change(changes)
-                    files = await asyncio.to_thread(configuration.files)
-                    await asyncio.to_thread(self._write, files)
                     self.runtime_updates += 1
+                    await self._keep(configuration)
+                case Nothing() if self.unwritten:
+                    await self._keep(configuration)
             await self._delete_leaving()
 
     async def status(self) -> ProxyStatus | None:
@@ -252,7 +254,7 @@ class Proxy:
         failed_before = failed_reloads(await self._master.ask("show proc"))
         answer = await self._master.ask("reload")
         if "Success=0" in answer:
-            raise Rejected(_findings(answer, None))
+            raise _rejection(answer, None)
 
         async def serving() -> bool:
             try:
@@ -276,6 +278,17 @@ class Proxy:
         return True
 
     # Runtime
+
+    async def _keep(self, configuration: Configuration) -> None:
+        """What was changed at run time, on the disk too: a disk that is full does not keep it from running."""
+        files = await asyncio.to_thread(configuration.files)
+        try:
+            await asyncio.to_thread(self._write, files)
+            self.unwritten = None
+        except OSError as error:
+            if self.unwritten is None:
+                _log.error("configuration cannot be written", folder=str(self.folder), reason=error.strerror)
+            self.unwritten = f"{self.folder} cannot be written: {error.strerror}"
 
     async def _change(self, changes: tuple[Change, ...]) -> None:
         """Raises ProxyUnavailable unless HAProxy shows afterwards that all was done."""
@@ -399,7 +412,7 @@ class Proxy:
             if process.returncode is None:
                 process.kill()
         if process.returncode:
-            raise Rejected(_findings(said.decode(errors="replace"), folder / "haproxy.cfg"))
+            raise _rejection(said.decode(errors="replace"), folder / "haproxy.cfg")
 
     def _write(self, files: dict[str, bytes]) -> None:
         """The maps before the configuration that asks them; only what differs."""
@@ -451,25 +464,37 @@ def _write_all(folder: Path, files: dict[str, bytes]) -> None:
         (folder / path).write_bytes(content)
 
 
-def _findings(said: str, configuration: Path | None) -> str:
-    """HAProxy's complaints in one line each, with the service whose section it complains about."""
-    findings = []
+def _rejection(said: str, configuration: Path | None) -> Rejected:
+    """HAProxy's complaints in one line each, with the services whose sections it complains about."""
+    findings, services, lines = [], set(), []
+    given = configuration.read_text(errors="replace").split("\n") if configuration else []
     for found in _FINDING.finditer(said):
         text = found["text"].removeprefix("config : ")
         if text.startswith(("Error(s) found", "Fatal errors found")):
             continue
         place = _PLACE.search(text)
-        if place and configuration:
-            above = configuration.read_text(errors="replace").splitlines()[: int(place["line"])]
-            text = _PLACE.sub(_owner(above), without_secrets_of(above[-1], text)).removeprefix("parsing ")
-        findings.append(text)
-    return "; ".join(findings[:10]) or said.strip()[-500:] or "no reason was given"
+        if place and given:
+            line = int(place["line"])
+            owner = _owner(given[:line])
+            services.add(owner)
+            lines.append(given[line - 1])
+            where = f"service {owner}" if owner else f"line {line}"
+            text = without_secrets_of(given[line - 1], text).replace(place[0], where).removeprefix("parsing ")
+        findings += [text] if text not in findings else []
+    message = "; ".join(findings[:10]) or said.strip()[-500:] or "no reason was given"
+    return Rejected(message, services - {""}, lines)
 
 
 def _owner(above: list[str]) -> str:
-    """Whose section the last of these lines stands in."""
-    comments = (text.removeprefix("# ") for text in reversed(above) if text.startswith("# service "))
-    return next(comments, f"line {len(above)}")
+    """The service in whose part the last of these lines stands; empty when it is nobody's. A comment tells it, within
+    the section or right above it."""
+    for number in range(len(above) - 1, -1, -1):
+        line = above[number].strip()
+        if line.startswith(OWNER):
+            return line.removeprefix(OWNER)
+        if above[number][:1].isalpha() and number and not above[number - 1].startswith(OWNER):
+            return ""
+    return ""
 
 
 async def _end_of(pid: int) -> None:

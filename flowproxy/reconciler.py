@@ -9,20 +9,21 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple, NoReturn
 
 import structlog
 
+from flowproxy.certificate import Certificate
 from flowproxy.errors import ProxyUnavailable, Rejected
 from flowproxy.listeners import compile_listeners
-from flowproxy.parameters import certificate_of
+from flowproxy.parameters import blamed, certificate_of
 from flowproxy.plan import Cause, Nothing, Plan, Reload, Running, Runtime, described, make_plan
 from flowproxy.proxy import Proxy
-from flowproxy.registry import Entry, Registry, Snapshot
+from flowproxy.registry import Entry, Origin, Registry, Snapshot
 from flowproxy.render import SPARE, Configuration, Renderer
-from flowproxy.routing import Candidate, Compiler, RouteTable, compile_routes
+from flowproxy.routing import Candidate, Compiler, Conflict, RouteTable, by_seniority, compile_routes
 from flowproxy.store import Store
 
 _log = structlog.get_logger(__name__)
@@ -97,7 +98,7 @@ class Reconciler:
             async with self.between_rounds:
                 self.outcome = await self._round(self._registry.snapshot())
                 self._tell_waiters()
-            if self.outcome.failure:
+            if self.outcome.failure or self._proxy.unwritten:
                 await self._rest()
 
     async def live(self, generation: int, name: str) -> None:
@@ -116,24 +117,26 @@ class Reconciler:
     async def _round(self, snapshot: Snapshot) -> Outcome:
         started = time.perf_counter()
         outcome = self.outcome._replace(generation=snapshot.generation)
+        unsaved = await self._save(snapshot)
         try:
-            await asyncio.to_thread(self._store.save, snapshot)
-            entries = {name: entry for name, entry in snapshot.entries.items() if not self._is_rejected(entry)}
-            entries |= {n: self._accepted[n] for n in snapshot.entries.keys() - entries.keys() if n in self._accepted}
+            good = {n: e for n, e in snapshot.entries.items() if not (n in unsaved or self._is_rejected(e))}
+            entries = good | {
+                n: self._accepted[n] for n in snapshot.entries.keys() - good.keys() if n in self._accepted
+            }
             table, wanted, plan = await self._converge(entries, snapshot)
         except Rejected as error:
-            offenders = await self._offenders(snapshot)
+            offenders = await self._offenders(snapshot, unsaved, error)
             if not offenders:
-                _log.error("configuration rejected", reason=str(error))
-                return outcome._replace(failure=str(error))
+                return await self._failed(outcome, snapshot, error)
             self._rejected |= offenders
             for name, (_, reason) in offenders.items():
                 _log.warning("service quarantined", service=name, reason=reason)
             return await self._round(snapshot)
-        except (ProxyUnavailable, OSError) as error:
+        except OSError as error:
+            return await self._failed(outcome, snapshot, error)
+        except ProxyUnavailable as error:
             self._running = None
-            _log.error("round failed", reason=str(error))
-            return outcome._replace(failure=str(error))
+            return await self._failed(outcome, snapshot, error)
         self._accepted = entries
         self._rejected = {
             name: rejected
@@ -147,10 +150,35 @@ class Reconciler:
             quarantined={
                 **snapshot.invalid,
                 **{name: reason for name, (_, reason) in self._rejected.items()},
+                **unsaved,
             },
             table=table,
             configuration=wanted,
         )
+
+    async def _save(self, snapshot: Snapshot) -> Mapping[str, str]:
+        """What cannot be kept over a restart is not served: its caller is told. The Swarm keeps its services itself."""
+        unsaved = await asyncio.to_thread(self._store.save, snapshot)
+        entries = snapshot.entries
+        return {n: why for n, why in unsaved.items() if n not in entries or entries[n].origin == Origin.API}
+
+    async def _failed(self, outcome: Outcome, snapshot: Snapshot, error: Exception) -> Outcome:
+        """HAProxy stays where it was. Servers follow their tasks all the same, as far as that needs no reload."""
+        reason = str(error)
+        if reason != self.outcome.failure:
+            _log.error("round failed", reason=reason)
+        if self._running is not None:
+            known = {name: entry for name, entry in self._accepted.items() if name in snapshot.entries}
+            _, wanted = self._compile(known, snapshot, Compiler(), self._renderer.apart())
+            plan = make_plan(self._running, wanted)
+            if not isinstance(plan, Reload):
+                try:
+                    await self._proxy.apply(plan, wanted)
+                    self._running = self._running.after(plan, wanted)
+                except ProxyUnavailable as another:
+                    self._running = None
+                    _log.error("servers cannot follow their tasks", reason=str(another))
+        return outcome._replace(failure=reason)
 
     async def _converge(
         self, entries: Mapping[str, Entry], snapshot: Snapshot
@@ -194,24 +222,50 @@ class Reconciler:
         with_certificates: int | None = None,
     ) -> tuple[RouteTable, Configuration]:
         candidates = [Candidate(entry.service, entry.created) for entry in entries.values()]
-        certificates = dict(list(snapshot.certificates.items())[:with_certificates])
-        for entry in entries.values():
-            if entry.service.service_cert and (certificate := certificate_of(entry.service)):
-                certificates.setdefault(certificate.name, certificate)
+        given = dict(list(snapshot.certificates.items())[:with_certificates])
+        certificates, clashes = _with_those_of_services(given, candidates)
         table = compiler.compile(candidates)
         with_ports = [candidate for candidate in candidates if candidate.service.has_ports]
         listening = compile_listeners(with_ports, renderer.http_ports(certified=bool(certificates)))
         wanted = renderer.render(table, snapshot.endpoints, certificates.values(), listening)
-        return replace(table, conflicts=table.conflicts + listening.conflicts), wanted
+        return replace(table, conflicts=table.conflicts + listening.conflicts + clashes), wanted
 
-    async def _offenders(self, snapshot: Snapshot) -> dict[str, tuple[Entry, str]]:
+    async def _offenders(
+        self, snapshot: Snapshot, unsaved: Container[str], error: Rejected
+    ) -> dict[str, tuple[Entry, str]]:
         """The new or changed services that HAProxy refuses, alone or beside those that it accepted."""
         entries = snapshot.entries
         good = {name: entry for name, entry in self._accepted.items() if name in entries}
-        changed = [n for n, entry in entries.items() if good.get(n) != entry and not self._is_rejected(entry)]
-        alone = await self._search({}, changed, snapshot) if changed else {}
+        changed = [
+            name
+            for name, entry in entries.items()
+            if good.get(name) != entry and name not in unsaved and not self._is_rejected(entry)
+        ]
+        alone = await self._guilty({}, changed, snapshot, error)
         left = [name for name in changed if name not in alone]
-        return alone or (await self._search(good, left, snapshot) if left else {})
+        return alone or await self._guilty(good, left, snapshot, error)
+
+    async def _guilty(
+        self, good: dict[str, Entry], suspects: list[str], snapshot: Snapshot, error: Rejected
+    ) -> dict[str, tuple[Entry, str]]:
+        """First those that HAProxy names, each asked alone because it may name the wrong one of two that do not go
+        together; when it names none that is to blame, the suspects are halved."""
+        found: dict[str, tuple[Entry, str]] = {}
+        while suspects:
+            guilty: dict[str, tuple[Entry, str]] = {}
+            for name in error.services.intersection(suspects):
+                guilty |= await self._search(dict(good), [name], snapshot)
+            if not guilty:
+                return found | await self._search(good, suspects, snapshot)
+            found |= guilty
+            suspects = [name for name in suspects if name not in guilty]
+            try:
+                await self._try(good | {name: snapshot.entries[name] for name in suspects}, snapshot)
+            except Rejected as another:
+                error = another
+                continue
+            break
+        return found
 
     async def _search(
         self, good: dict[str, Entry], names: list[str], snapshot: Snapshot
@@ -219,16 +273,22 @@ class Reconciler:
         """Halves the suspects until those are left that fail beside the good ones; the others are added to these."""
         suspects = {name: snapshot.entries[name] for name in names}
         try:
-            _, together = self._compile({**good, **suspects}, snapshot, Compiler(), self._renderer.apart())
-            await self._proxy.check(together)
+            await self._try({**good, **suspects}, snapshot)
         except Rejected as error:
             if len(names) == 1:
-                return {names[0]: (suspects[names[0]], str(error))}
+                entry = suspects[names[0]]
+                blame = blamed(entry.parameters, str(error), error.lines)
+                return {names[0]: (entry, f"{blame}: {error}" if blame else str(error))}
             half = len(names) // 2
             first = await self._search(good, names[:half], snapshot)
             return first | await self._search(good, names[half:], snapshot)
         good.update(suspects)
         return {}
+
+    async def _try(self, entries: Mapping[str, Entry], snapshot: Snapshot) -> None:
+        """Has HAProxy look at these services together. Raises Rejected."""
+        _, together = self._compile(entries, snapshot, Compiler(), self._renderer.apart())
+        await self._proxy.check(together)
 
     async def _until_woken(self) -> None:
         """Or until it has been quiet for so long that names of stand-ins and forgotten backends can be tidied up."""
@@ -283,3 +343,18 @@ class Reconciler:
                 _log.info("updated without reload", reason=described(plan), changes=len(changes), **facts)
             case Nothing():
                 _log.debug("nothing to do", **facts)
+
+
+def _with_those_of_services(
+    given: Mapping[str, Certificate], candidates: Iterable[Candidate]
+) -> tuple[dict[str, Certificate], tuple[Conflict, ...]]:
+    """The certificates by name. One of the folder goes before one of a service, and the elder service before others."""
+    certificates, holders = dict(given), dict.fromkeys(given, "the folder of certificates")
+    conflicts = []
+    for candidate in by_seniority(candidate for candidate in candidates if candidate.service.service_cert):
+        if certificate := certificate_of(candidate.service):
+            name, service = certificate.name, candidate.service.service_name
+            holder = holders.setdefault(name, service)
+            if certificates.setdefault(name, certificate).pem != certificate.pem:
+                conflicts.append(Conflict(f"the certificate {name}", holder, service))
+    return certificates, tuple(conflicts)

@@ -62,6 +62,7 @@ class Registry:
         self._certificates: dict[str, Certificate] = {}
         self._users_of_hosts: Counter[str] = Counter()
         self._remarks: dict[str, str] = {}
+        self._newest = 0.0  # of what the API created
 
     @property
     def hosts(self) -> Set[str]:
@@ -83,6 +84,10 @@ class Registry:
                 f" change them there"
             )
         self._invalid.pop(name, None)
+        if entry.origin == Origin.API:
+            # A newcomer is no elder because the clock was put back.
+            entry = entry._replace(created=max(entry.created, self._newest))
+            self._newest = entry.created
         if present:
             same = present.service == entry.service
             entry = entry._replace(created=min(present.created, entry.created))

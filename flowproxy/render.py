@@ -58,6 +58,7 @@ _PLAIN = parse({"serviceName": "plain.service", "servicePath": "/", "port": "80"
 
 NO_LISTENERS = Listeners((), (), ())
 EXPORTER = "exporter.sock"
+OWNER = "# service "  # the beginning of a comment that says whose part of haproxy.cfg begins there
 CRT_LIST = "crt-list.txt"
 
 
@@ -152,24 +153,24 @@ class Configuration:
                 spares[name] = Section(f"backend {name}\n{shape}".rstrip(), "", shape=shape)
         return spares
 
-    def text(self) -> str:
-        """haproxy.cfg"""
+    def text(self, *, spares: bool = True) -> str:
+        """haproxy.cfg; for a check, the spares can be left out."""
         parts = [
             "# Written by Flowproxy; a change by hand is lost.",
             f"global\n    description {self.digest}\n",
             f"{self.head.rstrip()}\n",
         ]
         parts += [block for _, block in sorted(self.blocks.items())]
-        parts += [f"{section.text}\n" for section in self.spares.values()]
+        parts += [f"{section.text}\n" for section in self.spares.values()] if spares else []
         return "\n".join(parts) + "\n"
 
-    def files(self) -> dict[str, bytes]:
+    def files(self, *, spares: bool = True) -> dict[str, bytes]:
         """Path below the state folder -> content."""
         files = {f"errors/{name}": page for name, page in self.pages.items()}
         files |= {map_file(name): map_text(entries).encode() for name, entries in self.maps.items()}
         files |= {certificate_file(name): pem.encode() for name, pem in self.certificates.items()}
         files[CRT_LIST] = "".join(f"{certificate_file(name)}\n" for name in self.certificates).encode()
-        files["haproxy.cfg"] = self.text().encode()
+        files["haproxy.cfg"] = self.text(spares=spares).encode()
         return files
 
 
@@ -247,7 +248,7 @@ class Renderer:
         backends = [backend for part in table.parts.values() for backend in part.backends]
         backends += listening.backends
         servers = {backend.name: self._placed(backend, endpoints) for backend in backends}
-        snippets = [self._snippet(service, backends, servers) for service in table.templated]
+        snippets = [self._snippet_of(service, backends, servers) for service in table.templated]
         _require_own_names(snippets)
         backends = [backend for backend in backends if not backend.service.template_be_path]
         sections = {backend.name: self._section(backend) for backend in backends}
@@ -320,6 +321,15 @@ class Renderer:
             return self._preamble + self._head.render(**context)
         except jinja2.TemplateError as error:
             raise InvalidTemplate(f"template of the configuration: {explained(error)}") from None
+
+    def _snippet_of(
+        self, service: Service, backends: Iterable[Backend], servers: Mapping[str, tuple[Server, ...]]
+    ) -> Snippet:
+        """Raises InvalidTemplate, naming the service."""
+        try:
+            return self._snippet(service, backends, servers)
+        except InvalidTemplate as error:
+            raise InvalidTemplate(str(error), [service.service_name]) from None
 
     def _snippet(
         self, service: Service, backends: Iterable[Backend], servers: Mapping[str, tuple[Server, ...]]
@@ -422,13 +432,15 @@ def _require_own_names(snippets: Iterable[Snippet]) -> None:
             owner = owners.setdefault(name, snippet.service)
             if name.startswith("route-") or owner != snippet.service:
                 whose = "Flowproxy's" if name.startswith("route-") else f"service {owner}'s"
-                raise InvalidTemplate(f"templateFePath: the acl {name} is {whose} already; give it another name")
+                raise InvalidTemplate(
+                    f"templateFePath: the acl {name} is {whose} already; give it another name", [snippet.service]
+                )
 
 
 def _lines(text: str, backend: Backend) -> str | None:
     """The lines below the name of a section that has nothing else."""
     before, found, lines = f"{text}\n".partition(f"backend {word(backend.name)}\n")
-    return lines if found and before == f"# service {comment(backend.service.service_name)}\n" else None
+    return lines if found and before == f"{OWNER}{comment(backend.service.service_name)}\n" else None
 
 
 def _servers(backend: Backend, endpoints: Mapping[str, tuple[Endpoint, ...]]) -> tuple[Server, ...]:

@@ -37,9 +37,11 @@ class Replicas:
         self._trust = trust_of(settings.api_cert)
         self._scheme = "http" if self._trust is None else "https"
         token = settings.api_token
-        self._headers = {hdrs.AUTHORIZATION: f"Bearer {token.get_secret_value()}"} if token else {}
+        self._headers: dict[str, str] = {hdrs.AUTHORIZATION: f"Bearer {token.get_secret_value()}"} if token else {}
 
-    async def pass_on(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> list[Reply]:
+    async def pass_on(
+        self, method: str, path: str, query: Mapping[str, str], body: bytes, headers: Mapping[str, str]
+    ) -> list[Reply]:
         """The replies of all replicas to the same call. Raises ReplicaFailed with every one that did not do it."""
         addresses = await self._addresses()
         if not addresses:
@@ -48,7 +50,7 @@ class Replicas:
                 " SERVICE_NAME must be the name of the proxy's service"
             )
         own = {**query, "distribute": "false"}
-        async with self._session(_CALL_SECONDS) as session, asyncio.TaskGroup() as calls:
+        async with self._session(_CALL_SECONDS, headers) as session, asyncio.TaskGroup() as calls:
             tasks = [calls.create_task(self._call(session, address, method, path, own, body)) for address in addresses]
         replies = [task.result() for task in tasks]
         failed = [f"{reply.address}: {reply.text[:300]}" for reply in replies if not 200 <= reply.status < 300]
@@ -60,7 +62,7 @@ class Replicas:
         """Takes over the certificates of the replica that has most of them; a new one begins with none."""
         addresses = await self._addresses()
         best: list[tuple[str, str]] = []
-        async with self._session(_GREETING_SECONDS) as session:
+        async with self._session(_GREETING_SECONDS, {}) as session:
             for address in addresses:
                 url = self._url(address, "/v1/docker-flow-proxy/certs")
                 try:
@@ -87,10 +89,10 @@ class Replicas:
     async def _addresses(self) -> list[str]:
         return await self._names.ask(f"tasks.{self._settings.service_name}")
 
-    def _session(self, seconds: float) -> aiohttp.ClientSession:
+    def _session(self, seconds: float, headers: Mapping[str, str]) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=seconds),
-            headers=self._headers,
+            headers={**self._headers, **headers},
             connector=aiohttp.TCPConnector(ssl=self._trust or True),
         )
 

@@ -165,6 +165,7 @@ class Rule(NamedTuple):
     value: str
     conditions: tuple[Condition, ...]
     backend: str
+    service: str
 
 
 class Conflict(NamedTuple):
@@ -254,7 +255,7 @@ def _table(parts: Mapping[str, Part]) -> RouteTable:
     for stage, key in sorted(conditional):
         here = places[stage, key]
         chain = _until_unconditional([*here, *_shorter(places, stage, here[0])])
-        rules[stage] += [Rule(CONDITIONAL + key, route.conditions, route.backend) for route in chain]
+        rules[stage] += [Rule(CONDITIONAL + key, route.conditions, route.backend, route.service) for route in chain]
     depths = {key.partition("/")[0].count(".") for key in maps[WILDCARD]}
     bringing = [p.candidate for p in parts.values() if p.candidate.service.brings_templates]
     return RouteTable(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeAlias
@@ -11,7 +13,7 @@ from urllib.parse import quote
 import structlog
 
 from flowproxy.errors import InvalidService
-from flowproxy.files import write_whole
+from flowproxy.files import settle, write_whole
 from flowproxy.model import Defaults, Endpoint
 from flowproxy.parameters import parse
 from flowproxy.registry import Entry, Origin, Snapshot
@@ -32,6 +34,8 @@ class Store:
         self._endpoints_file = folder / "endpoints.json"
         self._saved: dict[str, Entry] = {}
         self._saved_endpoints: object = None
+        self._unreadable: set[Path] = set()
+        self._failing = False
 
     def load_endpoints(self) -> tuple[Endpoints, Endpoints]:
         """Of Swarm services, and of host names; empty when nothing was saved or it cannot be read."""
@@ -41,6 +45,7 @@ class Store:
         except FileNotFoundError:
             return {}, {}
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+            self._unreadable.add(self._endpoints_file)
             _log.warning("saved endpoints are not used", file=str(self._endpoints_file), reason=str(error))
             return {}, {}
         return tasks, addresses
@@ -58,30 +63,57 @@ class Store:
                     parameters,
                 )
             except (OSError, ValueError, KeyError, AttributeError, TypeError, InvalidService) as error:
+                self._unreadable.add(path)
                 _log.warning("saved service is not used", file=str(path), reason=str(error))
                 continue
             self._saved[entry.service.service_name] = entry
             yield entry
 
-    def save(self, snapshot: Snapshot) -> None:
-        """Durably writes what changed since the last time. Raises OSError."""
+    def save(self, snapshot: Snapshot) -> Mapping[str, str]:
+        """Durably writes what changed since the last time; returns the services that could not be written, each with
+        the reason."""
+        unsaved: dict[str, str] = {}
+        entries = snapshot.entries
+        changed = [name for name, entry in entries.items() if self._saved.get(name) != entry]
+        for name in changed:
+            try:
+                self._write(self._path(name), _described(entries[name]), durably=True)
+                self._saved[name] = entries[name]
+            except OSError as error:
+                unsaved[name] = f"{self._folder} cannot be written: {error.strerror}"
+        if changed and not unsaved:
+            settle(self._folder)
+        for name in self._saved.keys() - entries.keys():
+            try:
+                self._path(name).unlink(missing_ok=True)
+                del self._saved[name]
+            except OSError as error:
+                unsaved[name] = f"{self._path(name)} cannot be removed: {error.strerror}"
         endpoints = {name: getattr(snapshot, name) for name in _KINDS}
         if endpoints != self._saved_endpoints:
-            write_whole(self._endpoints_file, json.dumps(endpoints).encode())
-            self._saved_endpoints = endpoints
-        entries = snapshot.entries
-        for name, entry in entries.items():
-            if self._saved.get(name) != entry:
-                content = {
-                    "origin": entry.origin,
-                    "created": entry.created,
-                    "parameters": dict(entry.parameters),
-                }
-                write_whole(self._path(name), json.dumps(content, indent=1).encode(), durably=True)
-                self._saved[name] = entry
-        for name in self._saved.keys() - entries.keys():
-            self._path(name).unlink(missing_ok=True)
-            del self._saved[name]
+            with contextlib.suppress(OSError):  # they are asked for at every start
+                self._write(self._endpoints_file, json.dumps(endpoints), durably=False)
+                self._saved_endpoints = endpoints
+        self._tell(unsaved)
+        return unsaved
+
+    def _tell(self, unsaved: Mapping[str, str]) -> None:
+        """Once, until it works again."""
+        if unsaved and not self._failing:
+            _log.error("state cannot be written", services=len(unsaved), reason=next(iter(unsaved.values())))
+        self._failing = bool(unsaved)
+
+    def _write(self, path: Path, content: str, *, durably: bool) -> None:
+        """What could not be read at the start is not overwritten but put aside. Raises OSError."""
+        if path in self._unreadable:
+            path.replace(path.with_name(f"{path.name}.unreadable-{time.time_ns()}"))
+            self._unreadable.remove(path)
+        write_whole(path, content.encode(), durably=durably)
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{quote(name, safe='')}.json"
+
+
+def _described(entry: Entry) -> str:
+    content = {"origin": entry.origin, "created": entry.created, "parameters": dict(entry.parameters)}
+    return json.dumps(content, indent=1)
