@@ -24,7 +24,7 @@ _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _DOMAIN = re.compile(rf"(?:\*\.?)?{_LABEL}(?:\.{_LABEL})*")
 _ADDRESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}|[0-9A-Fa-f:]{2,45}")
 _PATH = re.compile(r"/[!-~]*")
-_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER = re.compile(r"[0-9A-Za-z_.-]+")
 _TEXT = re.compile(r"[ -~]*")
 _METHOD = re.compile(r"[A-Z][A-Z-]{1,31}")
 _PATH_TYPE = re.compile(r"(path(?:_(?:beg|end|reg|sub|dir|dom))?)(?: +(-i))?")
@@ -59,7 +59,7 @@ def checked_domain(value: str) -> str:
 def checked_path(value: str) -> str:
     """A beginning of a path, or a whole one. What a regular expression or an ending may be is HAProxy's to check."""
     if not value.startswith("/"):
-        raise ValueError(f'{value!r} does not start with "/"; write "/{value}"')
+        raise ValueError(f'{value!r} does not start with "/"; write "/{repr(value)[1:-1]}"')
     if not _PATH.fullmatch(value) or "#" in value or "?" in value:
         raise ValueError(
             f"{value!r} holds a character that no request path has; write spaces and other letters percent-encoded,"
@@ -169,6 +169,12 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Name = Annotated[str, AfterValidator(_name)]
 Domain = Annotated[str, AfterValidator(checked_domain)]
 Line = Annotated[str, AfterValidator(checked_line)]
+HeaderLine = Annotated[
+    Line, AfterValidator(_matching(re.compile(r"[!%&*+.^|~\w-]+ +\S.*"), "is not of the form `Name value`"))
+]
+HeaderName = Annotated[
+    Line, AfterValidator(_matching(re.compile(r"[!%&*+.^|~\w-]+(?: +\S.*)?"), "is not the name of a header"))
+]
 Lines = Annotated[str, AfterValidator(_lines)]
 Method = Annotated[
     str,
@@ -375,14 +381,14 @@ class Service(Parameters):
     )
     users_secret: Name | None = Field(None, description="The users are in the secret `dfp_users_<this>`.")
     users_pass_encrypted: Flag = Field(False, description="Whether the passwords are crypt hashes.")
-    add_req_header: tuple[Line, ...] = Field(
+    add_req_header: tuple[HeaderLine, ...] = Field(
         (), description="Request headers to add: `Name value`, conditions included."
     )
-    set_req_header: tuple[Line, ...] = Field((), description="Request headers to set.")
-    del_req_header: tuple[Line, ...] = Field((), description="Request headers to delete.")
-    add_res_header: tuple[Line, ...] = Field((), description="Response headers to add.")
-    set_res_header: tuple[Line, ...] = Field((), description="Response headers to set.")
-    del_res_header: tuple[Line, ...] = Field((), description="Response headers to delete.")
+    set_req_header: tuple[HeaderLine, ...] = Field((), description="Request headers to set.")
+    del_req_header: tuple[HeaderName, ...] = Field((), description="Request headers to delete.")
+    add_res_header: tuple[HeaderLine, ...] = Field((), description="Response headers to add.")
+    set_res_header: tuple[HeaderLine, ...] = Field((), description="Response headers to set.")
+    del_res_header: tuple[HeaderName, ...] = Field((), description="Response headers to delete.")
     compression_algo: Line | None = Field(None, description="Compression of responses, such as `gzip`.")
     compression_type: Line | None = Field(None, description="The media types that are compressed.")
     backend_extra: Annotated[Lines, AfterValidator(_extra)] | None = Field(

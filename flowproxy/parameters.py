@@ -127,13 +127,18 @@ def blamed(parameters: Mapping[str, str], complaint: str, lines: Iterable[str]) 
 def _holding(parameters: Mapping[str, str], texts: Iterable[str]) -> str | None:
     found = {
         len(part): name
-        for text in texts
+        for text in map(_bare, texts)
         for name, value in parameters.items()
         if name not in ("serviceName", "aclName", "port")  # they are in every name
-        for part in {value, *re.split(r"[,\n]", value)}
-        if len(part) > 1 and part.strip() in text
+        for part in map(_bare, {value, *value.split(","), *value.splitlines()})
+        if part and part in text
     }
     return found[max(found)] if found else None
+
+
+def _bare(text: str) -> str:
+    """Without what quoting adds, and with single spaces."""
+    return " ".join(re.sub(r"[\\'\"]", "", text).split())
 
 
 def deprecated(parameters: Mapping[str, str]) -> dict[str, str]:

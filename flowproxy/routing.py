@@ -285,6 +285,10 @@ def _seniority(candidate: Candidate) -> tuple[bool, str, float, str]:
     return (acl is None, acl or "", candidate.created, candidate.service.service_name)
 
 
+def _age(candidate: Candidate) -> tuple[float, str]:
+    return (candidate.created, candidate.service.service_name)
+
+
 def _part(candidate: Candidate, stem: str) -> Part:
     """Every destination's backends, and their routes: each of its hosts with each of its paths."""
     service = candidate.service
@@ -316,13 +320,14 @@ def _part(candidate: Candidate, stem: str) -> Part:
 
 
 def _with_backends_of_their_own(parts: Mapping[str, Part]) -> Mapping[str, Part]:
-    """Where two services come to the same name of a backend (they share an aclName), the elder keeps it."""
+    """Where two services come to the same name of a backend (they share an aclName), the elder keeps it, so that no
+    newcomer changes what another one has."""
     names = {backend.name for part in parts.values() for backend in part.backends}
     if len(names) == sum(len(part.backends) for part in parts.values()):
         return parts
     taken: set[str] = set()
     own = {}
-    for candidate in by_seniority(part.candidate for part in parts.values()):
+    for candidate in sorted((part.candidate for part in parts.values()), key=_age):
         name = candidate.service.service_name
         part = parts[name]
         if not taken.isdisjoint(backend.name for backend in part.backends):

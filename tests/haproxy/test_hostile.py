@@ -1,0 +1,71 @@
+"""The same through a real HAProxy: what a hostile value does, it does to its own service at most."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from urllib.parse import urlencode
+
+import pytest
+from controller import Answer, Controller, Origin, fetch, origins
+from hostile import HOSTILE, Hostile
+from hypothesis import HealthCheck, example, given, settings
+
+from flowproxy.parameters import DEPRECATED
+
+Origins = Callable[[str], Origin]
+
+
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
+    """A controller with two services that an attacker would like to get at."""
+    controller = Controller(tmp_path_factory.mktemp("hostile") / "state")
+    with origins() as start:
+        port = str(start("other").port)
+        try:
+            controller.start(DO_NOT_RESOLVE_ADDR="true", FLOWPROXY_TIDY_AFTER="3600")
+            for name in ("a.first", "zz.last"):
+                given = {"serviceName": name, "servicePath": f"/{name}", "serviceHeader": "X-Mine:1", "port": port}
+                assert _call(controller, "reconfigure", {**given, "outboundHostname": "127.0.0.1"}).status == 200
+            yield controller
+        finally:
+            controller.end()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(HOSTILE)
+@example(Hostile("servicePath", "/" + "x" * 3000))
+@example(Hostile("addReqHeader", "X-Evil \\"))
+@example(Hostile("addReqHeader", "X-Evil ${HOME} \"${HOME}\" '${HOME}'"))
+@example(Hostile("backendExtra", "http-request set-header X-Evil \\\n"))
+@example(Hostile("users", 'admin:it\'s "$HOME" \\ # %[src]'))
+@example(Hostile("reqPathSearchReplace", '/a b,/it\'s "$1" \\ %[src] ]'))
+def test_a_hostile_value_hurts_at_most_its_own_service(attacked: Controller, hostile: Hostile) -> None:
+    before = _sections(attacked)
+    status = attacked.status
+    plain = {"serviceName": "evil", "servicePath": "/evil", "port": "80", "outboundHostname": "127.0.0.1"}
+    evil = plain | {hostile.parameter: hostile.value}
+    answer = _call(attacked, "reconfigure", evil)
+
+    assert answer.status in (200, 400, 409, 500), answer.text
+    if answer.status != 200:
+        names = (hostile.parameter, DEPRECATED.get(hostile.parameter, "servicePath"))
+        assert any(name in answer.json["Message"] for name in names), answer.text
+    after = _sections(attacked)
+    for name in ("a.first", "zz.last"):
+        assert after[name] == before[name]
+        assert attacked.get(f"/{name}", X_Mine="1").text.startswith("other ")
+    assert attacked.status["quarantined"] == {}
+    assert attacked.status["failure"] is None
+    assert attacked.status["haproxy"]["pid"] == status["haproxy"]["pid"]
+    assert _call(attacked, "remove", {"serviceName": "evil"}).status == 200
+
+
+def _call(controller: Controller, call: str, query: dict[str, str]) -> Answer:
+    return fetch(controller.port, f"/v1/{call}?{urlencode(query, errors='surrogatepass')}")
+
+
+def _sections(controller: Controller) -> dict[str, str]:
+    text = (controller.folder / "haproxy.cfg").read_text()
+    found = re.findall(r"^# service (\S+)\nbackend [^\n]*\n((?:    [^\n]*\n)*)", text, re.MULTILINE)
+    return dict(found)

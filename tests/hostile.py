@@ -1,0 +1,127 @@
+"""Values that somebody might write into a parameter to get at others, for every parameter that there is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hypothesis import strategies as st
+
+from flowproxy.parameters import DEPRECATED, DESTINATION_PARAMETERS, SERVICE_PARAMETERS
+
+# What each parameter takes; others take any text.
+PLAIN = {
+    "port": "80",
+    "httpsPort": "8443",
+    "srcPort": "19990",
+    "srcHttpsPort": "19991",
+    "replicas": "1",
+    "servicePath": "/evil",
+    "servicePathExclude": "/evil/not",
+    "pathType": "path_beg",
+    "serviceDomain": "evil.org",
+    "redirectFromDomain": "old.evil.org",
+    "serviceDomainAlgo": "hdr_dom(host)",
+    "serviceHeader": "X-Evil:1",
+    "outboundHostname": "127.0.0.1",
+    "serviceProtocol": "h2",
+    "reqMode": "http",
+    "httpsRedirectCode": "301",
+    "allowedMethods": "GET",
+    "deniedMethods": "PUT",
+    "reqPathSearchReplace": "/evil,/good",
+    "reqPathSearch": "/evil",
+    "reqPathReplace": "/good",
+    "timeoutServer": "10",
+    "timeoutTunnel": "10s",
+    "timeoutClient": "10",
+    "users": "admin:secret",
+    "addReqHeader": "X-Evil 1",
+    "setReqHeader": 'X-Evil "%[src]"',
+    "addHeader": "X-Evil 1",
+    "setHeader": "X-Evil 1",
+    "addResHeader": "X-Evil 1 if { path /evil }",
+    "setResHeader": "X-Evil 1",
+    "delReqHeader": "X-Evil",
+    "delResHeader": "X-Evil",
+    "compressionAlgo": "gzip",
+    "compressionType": "text/plain",
+    "connectionMode": "http-keep-alive",
+    "backendExtra": "http-request set-header X-Evil 1",
+    "discoveryType": "vip",
+    "balanceGroup": "leastconn",
+}
+NASTY = [
+    *("\n", "\r", "\0", "\t", "\x0b", "\x1c", "\x85", "\u2028", " ", "  ", "#", "'", '"', "\\", "`", "\\n", "'\"'"),
+    *(
+        "${HOME}",
+        "$HOME",
+        '"${HOME}"',
+        "%[env(HOME)]",
+        "%[",
+        "%]",
+        "%",
+        "%%",
+        "%{+Q}o",
+        "{{ 1 }}",
+        "{% raw %}",
+        "]",
+        ")",
+        "}",
+    ),
+    "\nbackend other-be80_0\n",
+    "\ndefaults\n  timeout server 1\n",
+    "\nglobal\n  daemon\n",
+    "\nfrontend services\n",
+    "\n.if 0\n",
+    "\n.endif\n",
+    "\n  http-request deny\n",
+    "\\\n",
+    " if FALSE",
+    " unless { always_true }",
+    " || TRUE",
+    " -f /etc/passwd",
+    "; show stat",
+    "<<\n",
+    "-- ",
+    "?",
+    "/../",
+    "é",
+    "😀",
+    "\ud7ff",
+    "*",
+    "*.",
+    ",",
+    ":",
+    ".",
+    "use_backend other-be80_0",
+    "spare:1",
+    "no-route",
+    "route-found",
+    "x" * 100_000,
+    "/" * 3000,
+    "a," * 20_000,
+]
+PARAMETERS = sorted({*SERVICE_PARAMETERS, *DESTINATION_PARAMETERS, *DEPRECATED} - {"serviceName", "distribute"})
+
+
+class Hostile(NamedTuple):
+    parameter: str
+    value: str
+
+    def __repr__(self) -> str:
+        return f"{self.parameter}={self.value[:200]!r} ({len(self.value)} characters)"
+
+
+def value_of(parameter: str) -> st.SearchStrategy[str]:
+    """One that is plain, with something nasty somewhere, or nasty alone."""
+    plain, nasty = PLAIN.get(parameter, "evil"), st.one_of(st.sampled_from(NASTY), st.text(max_size=30))
+    return st.one_of(
+        nasty,
+        nasty.map(lambda text: plain + text),
+        nasty.map(lambda text: text + plain),
+        st.tuples(nasty, st.integers(0, len(plain))).map(lambda pair: plain[: pair[1]] + pair[0] + plain[pair[1] :]),
+        st.tuples(nasty, nasty).map(lambda pair: plain + pair[0] + plain + pair[1]),
+    )
+
+
+HOSTILE = st.sampled_from(PARAMETERS).flatmap(lambda name: st.builds(Hostile, st.just(name), value_of(name)))

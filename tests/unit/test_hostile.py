@@ -1,0 +1,74 @@
+"""Whatever a service writes into its parameters, nothing of another one changes."""
+
+from __future__ import annotations
+
+from hostile import HOSTILE, Hostile
+from hypothesis import HealthCheck, example, given, settings
+
+from flowproxy.errors import InvalidService, Rejected
+from flowproxy.listeners import compile_listeners
+from flowproxy.parameters import parse
+from flowproxy.quoting import SECTIONS
+from flowproxy.render import Configuration, Renderer, map_text
+from flowproxy.routing import Candidate, compile_routes
+from flowproxy.settings import Settings
+
+OTHERS = [
+    {"serviceName": "other", "servicePath": "/other", "port": "80"},
+    {"serviceName": "a.first", "serviceDomain": "first.org,*.first.org", "port": "80", "users": "a:b"},
+    {"serviceName": "zz.last", "servicePath": "/last", "serviceHeader": "X-Last:1", "port": "80"},
+]
+RENDERER = Renderer(Settings())
+
+
+def render(*described: dict[str, str]) -> Configuration:
+    candidates = [Candidate(parse(given), created) for created, given in enumerate(described)]
+    listening = compile_listeners([c for c in candidates if c.service.has_ports], RENDERER.http_ports(certified=False))
+    return RENDERER.apart().render(compile_routes(candidates), {}, (), listening)
+
+
+ALONE = render(*OTHERS)
+
+
+def attempt(evil: dict[str, str]) -> Configuration | InvalidService | None:
+    """What comes of it; None where a template of a service's cannot be used."""
+    try:
+        return render(*OTHERS, evil)
+    except InvalidService as error:
+        return error
+    except Rejected:
+        return None
+
+
+@settings(max_examples=600, suppress_health_check=list(HealthCheck))
+@given(HOSTILE)
+@example(Hostile("backendExtra", "\ndefaults\n  timeout server 1\n"))
+@example(Hostile("aclName", "other"))
+@example(Hostile("users", "admin:a\nuser root insecure-password x"))
+def test_no_value_of_a_parameter_reaches_another_service(hostile: Hostile) -> None:
+    evil = {"serviceName": "evil", "servicePath": "/evil", "port": "80", hostile.parameter: hostile.value}
+    found = attempt(evil)
+
+    if isinstance(found, InvalidService):
+        assert all(problem.parameter and problem.rule for problem in found.problems)
+    elif found is not None:
+        for name, section in ALONE.sections.items():
+            assert found.sections[name] == section
+        for stage, known in ALONE.maps.items():
+            assert found.maps[stage].items() >= known.items()
+        for entries in found.maps.values():
+            lines = [line.split(" ") for line in map_text(entries).split("\n")[:-1]]
+            assert {key: value for key, value in lines} == entries  # noqa: C416 - two words in each
+        written = [section.text for name, section in found.sections.items() if name not in ALONE.sections]
+        assert sections_in(found.head) - sections_in(ALONE.head) <= {"frontend tcpFE", "frontend tcpListen"}
+        own = hostile.value if hostile.parameter == "aclName" else "evil"
+        allowed = sections_in(f"backend evil\nbackend {own}-be\nuserlist {own}\nbackend tcpListen_\nbackend evil:")
+        allowed |= {"backend https", "userlist https"}
+        assert set().union(*map(sections_in, written)) <= allowed
+
+
+def sections_in(text: str) -> set[str]:
+    """The beginnings of sections, and of what else steers how HAProxy reads the file; a line feed alone ends a line."""
+    words = [line.replace("'", "").replace('"', "").split() for line in text.split("\n")]
+    steering = [line for line in words if line and (line[0] in SECTIONS or line[0].startswith("."))]
+    return {" ".join([line[0], *(word.partition("-")[0].partition("_")[0] for word in line[1:2])]) for line in steering}
