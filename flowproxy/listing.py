@@ -28,6 +28,11 @@ class SwarmService(NamedTuple):
     updating: bool
     virtual_addresses: tuple[Interface, ...] = ()
 
+    def asks_as(self, other: SwarmService) -> bool:
+        """Whether both say the same of what an event is sent for."""
+        same = self.name == other.name and self.labels == other.labels
+        return same and (self.is_global or self.replicas == other.replicas)
+
 
 class Task(NamedTuple):
     """What the listing says of one task. The addresses keep their prefix length, which tells their network."""

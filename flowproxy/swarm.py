@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -19,7 +21,7 @@ import docker
 import psutil
 import requests
 import structlog
-from docker.errors import DockerException, NotFound
+from docker.errors import APIError, DockerException, NotFound
 from docker.types.daemon import CancellableStream
 from docker.utils import kwargs_from_env
 
@@ -52,6 +54,9 @@ _SLOW = 2.0
 _QUICK_FOR = 60.0  # after the last change that was seen; what hangs longer is asked for slowly
 _SETTLING = 5.0  # an event comes before the tasks that it leads to
 _QUICK_SHARE, _SLOW_SHARE = 0.3, 0.05  # the part of the time that listings of tasks may take
+_DOUBT_FOR, _DOUBT_EVERY = 30.0, 5.0  # of a listing that is empty all at once
+_OLD_VERSION = "1.41"
+_SPOKEN_VERSION = re.compile(r"(?:Minimum|Maximum) supported API version is ([0-9.]+[0-9])")
 _MANY = 20  # more services than this are listed together
 _BACKOFF = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -86,6 +91,8 @@ class Swarm:
         self._moved: set[str] = set()
         self._awake = asyncio.Event()
         self._stream_ended = False
+        self._empty_since: float | None = None
+        self._heard_at = 0.0
         self.status = SwarmStatus()
         self.looked = asyncio.Event()  # it has been listed once, or is out of reach
 
@@ -116,6 +123,7 @@ class Swarm:
         self._client = await self._call(lambda _: self._connect(_API_SECONDS))
         listener = await self._call(lambda _: self._connect(_STREAM_SECONDS))
         self._moved.clear()
+        self._empty_since = None
         self._stream_ended = False
         stream = await self._call(lambda _: listener.events(filters={"type": ["service", "node"]}, decode=True))
         loop = asyncio.get_running_loop()
@@ -128,7 +136,26 @@ class Swarm:
             await reader
 
     def _connect(self, seconds: int) -> docker.APIClient:
-        return docker.APIClient(**kwargs_from_env(environment=self._environment), version="auto", timeout=seconds)
+        """The version of the API is the daemon's; where a proxy in between does not let us ask, an old one that the
+        daemon still speaks."""
+        given: dict[str, Any] = {**kwargs_from_env(environment=self._environment), "timeout": seconds}
+        if version := self._environment.get("DOCKER_API_VERSION"):
+            return docker.APIClient(**given, version=version)
+        try:
+            return docker.APIClient(**given, version="auto")
+        except DockerException as error:
+            if not isinstance(error.__cause__, APIError) or error.__cause__.status_code not in (401, 403, 405):
+                raise
+        client = docker.APIClient(**given, version=_OLD_VERSION)
+        try:
+            client.networks()
+        except APIError as error:
+            spoken = _SPOKEN_VERSION.search(str(error))
+            if spoken is None:
+                raise
+            client.close()
+            client = docker.APIClient(**given, version=spoken[1])
+        return client
 
     def _read(self, stream: CancellableStream[Mapping[str, Any]], loop: asyncio.AbstractEventLoop) -> None:
         """In a thread, until the stream is closed or breaks."""
@@ -142,6 +169,7 @@ class Swarm:
 
     def _heard(self, kind: str, identity: str) -> None:
         self.status = self.status._replace(last_event=time.time())
+        self._heard_at = time.monotonic()
         if kind == "service":
             self._moved.add(identity)
         else:  # a node came or went: any service may have moved
@@ -153,24 +181,37 @@ class Swarm:
         self._awake.set()
 
     async def _follow(self) -> None:
-        listed = polled = time.monotonic()
+        listed = polled = rested = time.monotonic()
         while not self._stream_ended:
             slowly = max(_SLOW, self._cost / _SLOW_SHARE)
             await self._sleep(max(_QUICK, self._cost / _QUICK_SHARE) if self._quick() else slowly)
+            if self._moved:  # a storm of events is a few listings
+                await asyncio.sleep(max(rested - time.monotonic(), 0))
             now = time.monotonic()
-            if now - listed > self._settings.resync_interval:
+            if now - listed > (_DOUBT_EVERY if self._empty_since else self._settings.resync_interval):
+                before = self._services
                 await self._list_everything()
+                if self._was_not_told(before, now):
+                    _log.warning("events were missed; the stream of events is opened anew")
+                    return
                 listed = polled = time.monotonic()
                 continue
             moved, self._moved = self._moved, set()
             if moved:
                 await self._list_moved(moved)
+                rested = time.monotonic() + (time.monotonic() - now) / _QUICK_SHARE
             if now - polled > slowly:
                 await self._list_tasks(self._services.keys())
                 polled = time.monotonic()
             else:
                 await self._list_tasks(self._quick() - moved)
             self._cost = time.monotonic() - now
+
+    def _was_not_told(self, before: Mapping[str, SwarmService], at: float) -> bool:
+        """Whether a listing shows what an event should have told long ago: the stream is there but silent."""
+        after = self._services
+        changed = before.keys() != after.keys() or any(not service.asks_as(after[i]) for i, service in before.items())
+        return changed and not self._moved and at - self._heard_at > _SETTLING
 
     def _quick(self) -> set[str]:
         """The services whose tasks are on the move."""
@@ -192,7 +233,11 @@ class Swarm:
 
     async def _list_everything(self) -> None:
         services, tasks = await self._fetch(None)
-        self._network_names = names_of_networks(await self._call(lambda client: client.networks()))
+        networks = await self._call(lambda client: client.networks())
+        self._network_names = _understood(names_of_networks, networks)
+        if not services and not self._is_really_empty():
+            self.looked.set()
+            return
         self._services = {service.id: service for service in services}
         self._register(services)
         routed = {self._name(service) for service in services if self._is_wanted(service)}
@@ -204,6 +249,20 @@ class Swarm:
             _log.info("swarm is watched", services=len(services), routed=len(routed))
         self.status = self.status._replace(connected=True, last_listing=time.time(), error=None)
         self.looked.set()
+
+    def _is_really_empty(self) -> bool:
+        """A listing without any service, though some are known, may come from a daemon that has just started. It is
+        believed when the same connection has said so for a while; events that services were removed are at once."""
+        if not any(entry.origin == Origin.SWARM for entry in self._registry.snapshot().entries.values()):
+            return True
+        now = time.monotonic()
+        if self._empty_since is None:
+            self._empty_since = now
+            _log.warning("the swarm lists no service at all; what is known stays", seconds=_DOUBT_FOR)
+        if now - self._empty_since < _DOUBT_FOR:
+            return False
+        self._empty_since = None
+        return True
 
     async def _list_moved(self, moved: set[str]) -> None:
         services, tasks = await self._fetch(moved)
@@ -234,7 +293,7 @@ class Swarm:
                 tasks = calls.create_task(self._tasks_of(identities))
         except* SwarmUnavailable as errors:
             raise errors.exceptions[0] from None
-        return [as_service(raw) for raw in services.result()], tasks.result()
+        return _understood(lambda raw: [as_service(item) for item in raw], services.result()), tasks.result()
 
     async def _tasks_of(self, identities: Collection[str] | None) -> Sequence[Mapping[str, Any]]:
         """Docker answers 404 to a filter with a service that is gone; then all tasks are asked for."""
@@ -250,10 +309,10 @@ class Swarm:
         wanted = self._registry.hosts
         networks = own_networks()
         by_service: dict[str, list[Task]] = {i: [] for i in identities if self._name(self._services[i]) in wanted}
-        for item in raw:
-            if item.get("ServiceID") in by_service:
-                service = self._services[item["ServiceID"]]
-                by_service[service.id].append(as_task(item, service.name))
+        asked = [item for item in _understood(list, raw) if _understood(_service_of, item) in by_service]
+        for item in asked:
+            service = self._services[item["ServiceID"]]
+            by_service[service.id].append(_understood(partial(as_task, service_name=service.name), item))
         for identity, tasks in by_service.items():
             self._place(self._services[identity], tuple(sorted(tasks)), networks)
 
@@ -348,6 +407,18 @@ def is_expected(settings: Settings, environment: Mapping[str, str]) -> bool:
 def _filters(kind: str, identities: Collection[str] | None) -> dict[str, list[str]]:
     """Few are asked for by name; many come faster with the whole listing."""
     return {kind: sorted(identities)} if identities is not None and len(identities) <= _MANY else {}
+
+
+def _understood(read: Callable[[Any], T], answer: object) -> T:
+    """Raises SwarmUnavailable for an answer that is JSON but not what the Docker API says."""
+    try:
+        return read(answer)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SwarmUnavailable(f"an answer of the daemon is not understood: {error!r}") from error
+
+
+def _service_of(task: Mapping[str, Any]) -> Any:
+    return task.get("ServiceID")
 
 
 def _close(stream: CancellableStream[Mapping[str, Any]], listener: docker.APIClient) -> None:

@@ -172,6 +172,28 @@ def fetch(port: int, path: str, method: str = "GET", headers: dict[str, str] | N
         connection.close()
 
 
+@contextmanager
+def requests_all_the_time(port: int, path: str) -> Iterator[list[int]]:
+    """Statuses of requests that another thread makes, each on a connection of its own; 0 for one that broke."""
+    statuses: list[int] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            try:
+                statuses.append(fetch(port, path).status)
+            except OSError:
+                statuses.append(0)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield statuses
+    finally:
+        stop.set()
+        thread.join()
+
+
 class Origin(NamedTuple):
     port: int
     release: threading.Event

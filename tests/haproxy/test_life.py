@@ -7,38 +7,15 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
-from controller import Controller, Origin, fetch
+from controller import Controller, Origin, requests_all_the_time
 from support import eventually
 
 Origins = Callable[[str], Origin]
-
-
-@contextmanager
-def requests_all_the_time(port: int, path: str) -> Iterator[list[int]]:
-    """Statuses of requests that another thread makes, each on a connection of its own; 0 for one that broke."""
-    statuses: list[int] = []
-    stop = threading.Event()
-
-    def ask() -> None:
-        while not stop.is_set():
-            try:
-                statuses.append(fetch(port, path).status)
-            except OSError:
-                statuses.append(0)
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    try:
-        yield statuses
-    finally:
-        stop.set()
-        thread.join()
 
 
 def test_the_demo_answers_as_soon_as_it_says_ready(controller: Controller) -> None:

@@ -52,8 +52,9 @@ def missing_requirement() -> str | None:
 class Swarm:
     """A Swarm of one node, as a user sees it: the SDK in `client` and `api`, the command in `docker()`."""
 
-    def __init__(self, folder: Path, client: docker.DockerClient) -> None:
+    def __init__(self, folder: Path, daemon: "Daemon", client: docker.DockerClient) -> None:
         self.folder = folder
+        self.daemon = daemon
         self.socket = _socket(folder)
         self.host = f"unix://{self.socket}"
         self.client = client
@@ -131,7 +132,8 @@ def running_swarm() -> Iterator[Swarm]:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         stack.enter_context(_netfilter_kept())
         stack.enter_context(_bridges())
-        swarm = Swarm(folder, stack.enter_context(_daemon(folder)))
+        daemon = stack.enter_context(_daemon(folder))
+        swarm = Swarm(folder, daemon, stack.enter_context(_client(folder)))
         bridge = f"com.docker.network.bridge.name={SWARM_BRIDGE}"
         swarm.docker("network", "create", "--opt", bridge, "docker_gwbridge")
         swarm.docker("swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1")
@@ -140,42 +142,63 @@ def running_swarm() -> Iterator[Swarm]:
         yield swarm
 
 
-@contextmanager
-def _daemon(folder: Path) -> Iterator[docker.DockerClient]:
-    # Should this process be killed, the daemon still leaves in good order. The storage driver is Docker's own
-    # choice: overlay2 where the file system can carry it.
-    command = f"""
-        setpriv --pdeathsig TERM
-        dockerd --data-root {folder}/data --exec-root {folder}/exec --pidfile {folder}/docker.pid
-        --host unix://{_socket(folder)} --bridge {BRIDGE} --shutdown-timeout 10
-    """
-    log = folder / "dockerd.log"
-    with log.open("wb") as output:
-        daemon = subprocess.Popen(command.split(), stdout=output, stderr=output, start_new_session=True)
+class Daemon:
+    """A dockerd of our own, which can be stopped and started again."""
 
-    def listening() -> bool:
-        if daemon.poll() is not None:
-            raise RuntimeError(f"dockerd ended with status {daemon.returncode}:\n{_tail(log.read_text())}")
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        # Should this process be killed, the daemon still leaves in good order. The storage driver is Docker's own
+        # choice: overlay2 where the file system can carry it.
+        command = f"""
+            setpriv --pdeathsig TERM
+            dockerd --data-root {self._folder}/data --exec-root {self._folder}/exec --pidfile {self._folder}/docker.pid
+            --host unix://{_socket(self._folder)} --bridge {BRIDGE} --shutdown-timeout 10
+        """
+        with (self._folder / "dockerd.log").open("ab") as output:
+            self._process = subprocess.Popen(command.split(), stdout=output, stderr=output, start_new_session=True)
+        eventually(self._listening, within=30)
+
+    def stop(self) -> None:
+        assert self._process
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=40)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(timeout=10)
+
+    def _listening(self) -> bool:
+        assert self._process
+        if self._process.poll() is not None:
+            log = (self._folder / "dockerd.log").read_text()
+            raise RuntimeError(f"dockerd ended with status {self._process.returncode}:\n{_tail(log)}")
         with socket.socket(socket.AF_UNIX) as client:
-            client.connect(str(_socket(folder)))
+            client.connect(str(_socket(self._folder)))
         return True
 
+
+@contextmanager
+def _daemon(folder: Path) -> Iterator[Daemon]:
+    daemon = Daemon(folder)
     try:
-        eventually(listening, within=30)
-        client = docker.DockerClient(base_url=f"unix://{_socket(folder)}", timeout=60)
-        try:
-            yield client
-        finally:
-            client.close()
+        daemon.start()
+        yield daemon
     finally:
-        daemon.terminate()
-        try:
-            daemon.wait(timeout=40)
-        except subprocess.TimeoutExpired:
-            daemon.kill()
-            daemon.wait(timeout=10)
+        daemon.stop()
         _kill(_mentioning(str(folder)))
         _unmount_below(folder)
+
+
+@contextmanager
+def _client(folder: Path) -> Iterator[docker.DockerClient]:
+    client = docker.DockerClient(base_url=f"unix://{_socket(folder)}", timeout=60)
+    try:
+        yield client
+    finally:
+        client.close()
 
 
 def _socket(folder: Path) -> Path:
