@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import aiohttp
 import psutil
@@ -67,7 +67,7 @@ class Proxy:
         self._pid: int | None = None
         self._written: dict[str, bytes] = {}
         self._leaving: set[tuple[str, str]] = set()
-        self._lock: IO[str] | None = None
+        self._lock: int | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._started = asyncio.Event()
         self._hands = asyncio.Lock()
@@ -155,8 +155,8 @@ class Proxy:
     def close(self) -> None:
         self._master.close()
         self._worker.close()
-        if self._lock:
-            self._lock.close()
+        if self._lock is not None:
+            os.close(self._lock)
 
     # What the reconciler asks for
 
@@ -383,7 +383,7 @@ class Proxy:
     def _claim_folder(self) -> None:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = (self.folder / "lock").open("a+")
+            self._lock = os.open(self.folder / "lock", os.O_RDONLY | os.O_CREAT, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ProxyUnavailable(
