@@ -58,7 +58,7 @@ _DOUBT_FOR, _DOUBT_EVERY = 30.0, 5.0  # of a listing that is empty all at once
 _OLD_VERSION = "1.41"
 _SPOKEN_VERSION = re.compile(r"(?:Minimum|Maximum) supported API version is ([0-9.]+[0-9])")
 _MANY = 20  # more services than this are listed together
-_BACKOFF = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_BACKOFF = (0.2, 0.5, 1.0, 2.0, 3.0)
 
 
 class SwarmStatus(NamedTuple):

@@ -210,6 +210,7 @@ def origins() -> Iterator[Callable[[str], Origin]]:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # head and body in one packet
 
             def do_GET(self) -> None:
                 if self.path.endswith("/wait"):

@@ -157,3 +157,59 @@ def test_a_thousand_events_a_second_are_a_few_listings(clear_swarm: Swarm, besid
             listings = (filtering.passed["services"] - before) / (time.monotonic() - begun)
         assert set(statuses) == {200}
         assert listings < 60
+
+
+def test_a_start_without_docker_serves_what_was_known_until_docker_answers(
+    clear_swarm: Swarm, beside: Controller, port: str
+) -> None:
+    with watch(clear_swarm, beside):
+        create(clear_swarm, port, "web")
+        create(clear_swarm, port, "goes")
+        eventually(lambda: is_routed(beside, "web") and is_routed(beside, "goes"), within=5)
+        beside.signal(15)
+    beside.start(**beside.environment)
+
+    assert is_routed(beside, "web")
+    assert beside.status["services"] == 2
+    assert beside.status["swarm"]["connected"] is False
+    clear_swarm.docker("service", "rm", "goes")
+    create(clear_swarm, port, "comes")
+    beside.signal(9)
+    with requests_all_the_time(beside.traffic, "/web") as statuses, watch(clear_swarm, beside):
+        eventually(lambda: is_routed(beside, "comes") and not is_routed(beside, "goes"), within=10)
+    assert set(statuses) == {200}
+
+
+def test_a_daemon_that_is_stopped_and_started_again(clear_swarm: Swarm, beside: Controller, port: str) -> None:
+    beside.start(FLOWPROXY_SWARM="on", DOCKER_HOST=clear_swarm.host)
+    create(clear_swarm, port, "web")
+    eventually(lambda: is_routed(beside, "web"), within=5)
+    with requests_all_the_time(beside.traffic, "/web") as statuses:
+        clear_swarm.daemon.stop()
+        eventually(lambda: not beside.status["swarm"]["connected"], within=10)
+        assert beside.reconfigure("api", servicePath="/api", port=port, outboundHostname="127.0.0.1").status == 200
+        asked = len(statuses)
+        eventually(lambda: len(statuses) > asked + 500, within=60)
+        clear_swarm.daemon.start()
+        eventually(lambda: beside.status["swarm"]["connected"], within=60)
+        create(clear_swarm, port, "late")
+        eventually(lambda: is_routed(beside, "late"), within=20)
+    assert set(statuses) == {200}
+    assert is_routed(beside, "api")
+
+
+def test_labels_take_over_what_the_api_registered_and_take_it_along_when_they_go(
+    clear_swarm: Swarm, beside: Controller, port: str
+) -> None:
+    beside.start(FLOWPROXY_SWARM="on", DOCKER_HOST=clear_swarm.host)
+    assert beside.reconfigure("web", servicePath="/by-api", port=port, outboundHostname="127.0.0.1").status == 200
+    assert is_routed(beside, "by-api")
+    create(clear_swarm, port, "web")
+
+    eventually(lambda: is_routed(beside, "web") and not is_routed(beside, "by-api"), within=5)
+    assert beside.api("/v1/services/web").json["origin"] == "swarm"
+    assert beside.api("/v1/remove", serviceName="web").status == 409
+    clear_swarm.docker("service", "rm", "web")
+    eventually(lambda: not is_routed(beside, "web"), within=5)
+    assert not is_routed(beside, "by-api")
+    assert beside.api("/v1/services/web").status == 404
