@@ -9,6 +9,7 @@ import pwd
 import signal
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NoReturn
 
 import structlog
@@ -37,6 +38,7 @@ _log = structlog.get_logger(__name__)
 
 
 _FIRST_LOOK_SECONDS = 5
+_CAP_SYS_CHROOT = 18  # capabilities(7), linux/capability.h
 
 
 class _Stop(Exception):
@@ -52,6 +54,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         settings,
         exporter=await has_exporter(settings.haproxy),
         run_user=_unprivileged_user(),
+        chroot=_empty_folder(settings.state_dir) if _may_chroot() else None,
         secrets=read_user_secrets(),
     )
     reconciler = Reconciler(registry, renderer, proxy, store, tidy_after=settings.tidy_after)
@@ -219,6 +222,23 @@ async def _until_signal(reconciler: Reconciler) -> None:
     await told.wait()
     async with reconciler.between_rounds:
         raise _Stop
+
+
+def _may_chroot() -> bool:
+    """Whether HAProxy's workers, started by us, can lock themselves into a folder (CAP_SYS_CHROOT)."""
+    status = Path("/proc/self/status").read_text()
+    effective = int(next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), 16)
+    return os.geteuid() == 0 and bool(effective >> _CAP_SYS_CHROOT & 1)
+
+
+def _empty_folder(state: Path) -> Path:
+    """Where a worker that was taken over finds nothing to read or write. Raises ProxyUnavailable."""
+    folder = state.resolve() / "empty"
+    try:
+        folder.mkdir(mode=0o500, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ProxyUnavailable(f"FLOWPROXY_STATE_DIR: {folder}: {error.strerror}") from None
+    return folder
 
 
 def _unprivileged_user() -> str | None:

@@ -201,11 +201,13 @@ class Renderer:
         *,
         exporter: bool = False,
         run_user: str | None = None,
+        chroot: Path | None = None,
         secrets: Mapping[str, str] = _NO_SECRETS,
     ) -> None:
         folders = [folder for folder in (settings.templates, OURS) if folder is not None]
         self._settings = settings
         self._run_user = run_user
+        self._chroot = chroot
         self._exporter = exporter
         self._secrets = secrets
         self._default_users = complete(settings.users, encrypted=settings.users_pass_encrypted)
@@ -275,6 +277,7 @@ class Renderer:
             recorded_stages=later,
             asked_again=later[1:],
             run_user=self._run_user,
+            chroot=self._chroot,
             exporter=self._settings.state_dir.resolve() / EXPORTER if self._exporter else None,
             default_users=self._default_users,
             listeners=listening.listeners,

@@ -127,7 +127,8 @@ RAW = [
 def test_who_may_write_haproxy_configuration_by_api(
     controller: Controller, raw_config: str, token: str | None, status: int
 ) -> None:
-    controller.start(FLOWPROXY_RAW_CONFIG=raw_config, **({"FLOWPROXY_API_TOKEN": token} if token else {}))
+    guarded = {"FLOWPROXY_API_TOKEN": token} if token else {}
+    controller.start(FLOWPROXY_RAW_CONFIG=raw_config, SEPARATOR="|", **guarded)
 
     for parameters in RAW if status == 403 else RAW[:1]:
         answer = _reconfigure(controller, "web", SHOWN, **parameters)
