@@ -140,7 +140,8 @@ class Api:
             patience = self._settings.reconfigure_attempts if self._settings.skip_address_validation else 0
             for host in sorted(service.hosts()):
                 await self._names.require(host, within=patience)
-        generation = self._registry.put(Entry(service, Origin.API, _created(request), parameters))
+        created = await self._created(request)
+        generation = self._registry.put(Entry(service, Origin.API, created, parameters))
         try:
             await self._reconciler.live(generation, name)
         except (Rejected, ProxyUnavailable):
@@ -309,8 +310,20 @@ class Api:
         )
 
     async def _pass_on(self, request: web.Request, query: Mapping[str, str]) -> list[Reply]:
-        created = {CREATED: str(_created(request))}
+        created = {CREATED: str(await self._created(request))}
         return await self._replicas.pass_on(request.method, request.path, query, await request.read(), created)
+
+    async def _created(self, request: web.Request) -> float:
+        """When a service was asked for. A newcomer is no elder because the clock was put back. A replica that passes
+        a call on says when it was first made, so that all of them take the same service for the elder."""
+        now = max(time.time(), self._registry.newest)
+        told = request.headers.get(CREATED)
+        if told is None or not await self._replicas.includes(request.remote):
+            return now
+        try:
+            return min(float(told), now)
+        except ValueError:
+            return now
 
     def _restore(self, name: str, before: Entry | None) -> None:
         """A refused call changes nothing."""
@@ -327,16 +340,6 @@ async def _parameters(request: web.Request) -> dict[str, str]:
         form = await request.post()
         given = {key: value for key, value in form.items() if isinstance(value, str)} | given
     return given
-
-
-def _created(request: web.Request) -> float:
-    """When a service was asked for: a call that was passed on says when it was first made, so that every replica takes
-    the same service for the elder."""
-    now = time.time()
-    try:
-        return min(float(request.headers.get(CREATED, now)), now)
-    except ValueError:
-        return now
 
 
 def _is_distributed(parameters: Mapping[str, str]) -> bool:

@@ -82,7 +82,11 @@ def _set_up_log(log_format: str, *, debug: bool) -> None:
     if log_format == "json":
         renderer = structlog.processors.JSONRenderer()
     else:
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), pad_event_to=0)
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=sys.stdout.isatty(),
+            pad_event_to=0,
+            exception_formatter=structlog.dev.plain_traceback,  # others show the values of variables
+        )
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -13,6 +13,8 @@ from flowproxy.proxy import Proxy
 from flowproxy.reconciler import Reconciler
 from flowproxy.swarm import SwarmStatus
 
+_LONGEST_REASON = 300
+
 
 class _Figures(Collector):
     """Read when asked: nothing is counted twice."""
@@ -39,9 +41,11 @@ class _Figures(Collector):
         routes = sum(len(part.routes) for part in outcome.table.parts.values())
         yield GaugeMetricFamily("flowproxy_routes", "Routes of all services.", value=routes)
         yield GaugeMetricFamily("flowproxy_conflicts", "Claims that lost.", value=len(outcome.table.conflicts))
-        quarantined = GaugeMetricFamily("flowproxy_quarantined", "Services that are refused.", labels=["service"])
-        for name in outcome.quarantined:
-            quarantined.add_metric([name], 1)
+        quarantined = GaugeMetricFamily(
+            "flowproxy_quarantined", "Services that are refused, with the reason.", labels=["service", "reason"]
+        )
+        for name, reason in outcome.quarantined.items():
+            quarantined.add_metric([name, reason[:_LONGEST_REASON]], 1)
         yield quarantined
         yield GaugeMetricFamily(
             "flowproxy_old_workers",

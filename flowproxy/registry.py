@@ -62,7 +62,7 @@ class Registry:
         self._certificates: dict[str, Certificate] = {}
         self._users_of_hosts: Counter[str] = Counter()
         self._remarks: dict[str, str] = {}
-        self._newest = 0.0  # of what the API created
+        self.newest = 0.0  # when the youngest was created
 
     @property
     def hosts(self) -> Set[str]:
@@ -84,10 +84,6 @@ class Registry:
                 f" change them there"
             )
         self._invalid.pop(name, None)
-        if entry.origin == Origin.API:
-            # A newcomer is no elder because the clock was put back.
-            entry = entry._replace(created=max(entry.created, self._newest))
-            self._newest = entry.created
         if present:
             same = present.service == entry.service
             entry = entry._replace(created=min(present.created, entry.created))
@@ -187,6 +183,7 @@ class Registry:
         before = self._entries.pop(name, None)
         if entry:
             self._entries[name] = entry
+            self.newest = max(self.newest, entry.created)
             self._users_of_hosts.update(entry.service.hosts())
         for host in before.service.hosts() if before else ():
             self._users_of_hosts[host] -= 1

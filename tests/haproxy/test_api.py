@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from controller import Controller
+from controller import Controller, fetch
 
 GOOD = {"servicePath": "/", "port": "80", "outboundHostname": "127.0.0.1"}
 
@@ -165,3 +165,10 @@ def test_many_calls_at_once_are_all_answered_truly_with_few_reloads(api: Control
     status = api.status
     assert status["services"] == 60
     assert status["reloads"] < 20
+
+
+def test_nobody_but_a_replica_says_how_old_a_service_is(api: Controller) -> None:
+    query = "serviceName=web&servicePath=/&port=80&outboundHostname=127.0.0.1"
+    assert fetch(api.port, f"/v1/reconfigure?{query}", headers={"Flowproxy-Created": "1"}).status == 200
+
+    assert api.api("/v1/services/web").json["created"] > 1e9

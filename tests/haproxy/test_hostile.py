@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Iterator
 from urllib.parse import urlencode
@@ -69,3 +70,34 @@ def _sections(controller: Controller) -> dict[str, str]:
     text = (controller.folder / "haproxy.cfg").read_text()
     found = re.findall(r"^# service (\S+)\nbackend [^\n]*\n((?:    [^\n]*\n)*)", text, re.MULTILINE)
     return dict(found)
+
+
+AWKWARD = 'it\'s "$HOME" ${PATH} \\ # %[src] 50% é'
+
+
+def test_what_looks_special_arrives_as_it_was_written(controller: Controller, origin: Origins) -> None:
+    controller.start(SEPARATOR="|")
+    given = {
+        "serviceName": "web",
+        "servicePath": "/a%20b|/web",
+        "port": str(origin("web").port),
+        "outboundHostname": "127.0.0.1",
+        "users": f"admin:{AWKWARD.replace(',', '')}",
+        "setReqHeader": 'X-Price "$5 for \\"#1\\", 50%% off ${HOME}"',
+        "userAgent": 'it\'s # "$1"',
+        "serviceHeader": "X-Odd:${HOME} 'a' \"b\" # \\",
+        "reqPathSearchReplace": r"/web/(it's) \"\$1\",/(\1) $HOME #",
+    }
+    assert _call(controller, "reconfigure", given).status == 200
+    secret = base64.b64encode(f"admin:{AWKWARD}".encode()).decode()
+    headers = {
+        "Authorization": f"Basic {secret}",
+        "User-Agent": 'agent it\'s # "$1"',
+        "X-Odd": "${HOME} 'a' \"b\" # \\",
+    }
+
+    answer = controller.get("/a%20b/c", **headers)
+    assert answer.status == 200
+    assert 'x-price: $5 for "#1", 50% off ${HOME}' in answer.text
+    assert controller.get("/web", **{**headers, "X-Odd": "other"}).status == 503
+    assert controller.get("/web", **{**headers, "Authorization": "Basic YTpi"}).status == 401

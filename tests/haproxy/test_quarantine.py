@@ -97,7 +97,7 @@ def test_what_was_right_before_keeps_serving_and_is_tried_again_when_it_changes(
     reason = "backendExtra: service web : unknown keyword 'no-such-keyword' in 'backend' section"
     assert eventually(lambda: controller.status["quarantined"]) == {"web": reason}
     assert controller.api("/v1/services/web").json["error"] == reason
-    assert 'flowproxy_quarantined{service="web"} 1' in controller.api("/metrics").text
+    assert f'flowproxy_quarantined{{reason="{reason}",service="web"}} 1' in controller.api("/metrics").text
     assert "service quarantined" in controller.log.read_text()
     assert controller.get("/").status == 503
     _reconfigure(controller, "other", str(origin("other").port), servicePath="/other")

@@ -5,6 +5,7 @@ And the companions of old, which call one replica and mean all: the listener, an
 
 import functools
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +13,14 @@ from certificates import make_certificate
 from support import eventually
 from swarm.testbed import Swarm
 
-ASK = """
-import http.client, sys
+TOKEN = "correct horse battery staple"  # noqa: S105
+ASK = f"""
+import http.client, ssl, sys
 method, path, body = sys.argv[1:4]
 connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=60)
-connection.request(method, path, body=body)
+if sys.argv[4:]:
+    connection = http.client.HTTPSConnection("127.0.0.1", 8080, timeout=60, context=ssl._create_unverified_context())
+connection.request(method, path, body=body, headers={{"Authorization": "Bearer {TOKEN}"}})
 answer = connection.getresponse()
 print(answer.status)
 print(answer.read().decode())
@@ -56,8 +60,9 @@ def test_a_call_for_all_reaches_all(replicas: Swarm) -> None:
     status, answer = ask(replicas, first, f"{call}&distribute=true")
 
     assert (status, answer["Status"]) == (200, "OK")
-    for container in (first, *others):
-        assert ask(replicas, container, "/v1/services/web")[0] == 200
+    found = [ask(replicas, container, "/v1/services/web") for container in (first, *others)]
+    assert [status for status, _ in found] == [200] * 3
+    assert len({service["created"] for _, service in found}) == 1  # all take the same service for the elder
 
 
 # The listener sends its labels with sorted names, always for all replicas, and reads no answer.
@@ -125,3 +130,40 @@ def test_the_statistics_of_all_come_together(replicas: Swarm) -> None:
     text = replicas.docker("exec", first, "python3", "-c", script, "GET", "/v1/metrics?distribute=true", "")
 
     assert text.count("\nservices,FRONTEND,") == 4
+
+
+def test_replicas_with_a_token_and_tls_between_them(replicas: Swarm, tmp_path: Path) -> None:
+    """A certificate put by API reaches the other one and a new one, with its key, which nobody else is told."""
+    api, _ = make_certificate("proxy")
+    for name, content in (("api.pem", api), ("flowproxy_api_token", TOKEN)):
+        (tmp_path / name).write_text(content)
+        replicas.docker("secret", "create", name, str(tmp_path / name))
+    socket = f"--mount type=bind,source={replicas.socket},target=/var/run/docker.sock,readonly"
+    options = f"--detach --no-resolve-image --name guarded --network proxy --endpoint-mode dnsrr --user root {socket}"
+    secrets = "--secret api.pem --secret flowproxy_api_token --env FLOWPROXY_API_CERT=/run/secrets/api.pem"
+    image = replicas.api.inspect_service("proxy")["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
+    command = f"{options} {secrets} --env SERVICE_NAME=guarded --replicas 2".split()
+    replicas.docker("service", "create", *command, image)
+
+    def call(container: str, path: str, method: str = "GET", body: str = "") -> tuple[int, Any]:
+        said = replicas.docker("exec", container, "python3", "-c", ASK, method, path, body, "tls")
+        status, _, text = said.partition("\n")
+        return int(status), json.loads(text)
+
+    first, _ = replicas.containers("guarded", count=2)
+    eventually(lambda: call(first, "/v1/status")[1]["ready"], within=40)
+    pem, _ = make_certificate("b.org")
+    path = "/v1/docker-flow-proxy/cert?certName=b.org.pem&distribute=true"
+    eventually(lambda: call(first, path, "PUT", pem)[0] == 200, within=20)
+    replicas.docker("service", "scale", "--detach", "guarded=3")
+
+    def served() -> bool:
+        for container in replicas.containers("guarded", count=3):
+            (listed,) = call(container, "/v1/docker-flow-proxy/certs")[1]["Certs"]
+            assert listed["ProxyServiceName"] == "b.org.pem"
+            assert "BEGIN CERTIFICATE" in listed["CertContent"]
+            assert "PRIVATE KEY" not in listed["CertContent"]
+            assert "PRIVATE KEY" in replicas.docker("exec", container, "cat", "/certs/b.org.pem")
+        return True
+
+    eventually(served, within=40)

@@ -47,6 +47,15 @@ def test_an_updated_service_keeps_its_age() -> None:
     assert registry.snapshot().entries["web"].created == 1
 
 
+def test_ages_are_those_that_were_saved_in_whatever_order_they_are_read() -> None:
+    registry = Registry()
+    registry.put(entry("old", created=9))
+    registry.put(entry("older", created=5))
+
+    assert registry.snapshot().entries["older"].created == 5
+    assert registry.newest == 9
+
+
 def test_the_swarm_takes_over_what_the_api_registered() -> None:
     registry = Registry()
     registry.put(entry())
