@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 import pytest
 from controller import Controller, Origin
 from prometheus_client.parser import text_string_to_metric_families
+from support import eventually
 
 Origins = Callable[[str], Origin]
 
@@ -90,3 +92,18 @@ def test_a_call_for_all_replicas_fails_where_they_are_not_known(controller: Cont
         answer = controller.api(f"/v1/docker-flow-proxy/{path}", **query, distribute="true")
         assert answer.status == 500
         assert "SERVICE_NAME must be the name of the proxy's service" in answer.json["Message"]
+
+
+def test_a_port_that_expects_the_proxy_protocol(controller: Controller, origin: Origins) -> None:
+    """T119: behind a load balancer that tells the client's address so."""
+    controller.launch(DEFAULT_PORTS=f"{controller.traffic} accept-proxy")
+    eventually(lambda: controller.status["ready"])
+    port = str(origin("web").port)
+    controller.reconfigure("web", servicePath="/", port=port, outboundHostname="127.0.0.1")
+
+    with socket.create_connection(("127.0.0.1", controller.traffic), 10) as connection:
+        connection.sendall(b"PROXY TCP4 203.0.113.7 127.0.0.1 4711 80\r\n")
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a.org\r\nConnection: close\r\n\r\n")
+        said = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert b"200 OK" in said
+    assert b"x-forwarded-for: 203.0.113.7" in said

@@ -6,12 +6,15 @@ import signal
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import eventually
 from swarm.client import answers, get, require_free
 from swarm.load import Load
 from swarm.testbed import Swarm
+
+from flowproxy.commands import server_states
 
 STATUS = "http://127.0.0.1:8080/v1/status"
 
@@ -47,6 +50,27 @@ def web(clear_swarm: Swarm, flowproxy_image: str, origin_image: str, shared: Pat
 def servers() -> int:
     found = json.loads(get("http://127.0.0.1:8080/v1/services/web").text)
     return len(found["servers"]["web-be8080_0"])
+
+
+def status() -> Any:
+    return json.loads(get(STATUS).text)
+
+
+ASK_HAPROXY = """
+import socket
+connection = socket.socket(socket.AF_UNIX)
+connection.connect("/cfg/haproxy.sock")
+connection.sendall(b"show servers state web-be8080_0\\n")
+while part := connection.recv(65536):
+    print(part.decode(), end="")
+"""
+
+
+def serving(swarm: Swarm) -> list[tuple[str, str, str]]:
+    """The servers that HAProxy sends requests to."""
+    [proxy] = swarm.containers("proxy")
+    states = server_states(swarm.docker("exec", proxy, "python3", "-c", ASK_HAPROXY))
+    return sorted((state.name, state.address, state.port) for state in states if not state.is_in_maintenance)
 
 
 def settled(swarm: Swarm, count: int, unlike: set[str] | None = None) -> Callable[[], bool]:
@@ -93,11 +117,28 @@ def test_scaling_up_and_down(web: Swarm, shared: Path) -> None:
             web.docker("service", "scale", "--detach", f"web={count}")
             eventually(settled(web, count), within=60)
 
+    before = status()
     load = under_load(web, shared, act, settled(web, 2))
+    after, shown = status(), serving(web)
     web.docker("service", "scale", "--detach", "web=3")
     eventually(settled(web, 3), within=40)
 
     assert load.failures == {}
+    assert after["haproxy"]["worker"] == before["haproxy"]["worker"]
+    assert after["reloads"] == before["reloads"]
+    assert len(shown) == 2
+
+
+def test_servers_that_came_and_went_without_a_reload_are_those_of_a_fresh_start(web: Swarm) -> None:
+    for count in (5, 3):
+        web.docker("service", "scale", "--detach", f"web={count}")
+        eventually(settled(web, count), within=60)
+    worker, shown = status()["haproxy"]["worker"], serving(web)
+
+    assert get("http://127.0.0.1:8080/v1/reload", within=30).status == 200
+    assert status()["haproxy"]["worker"] != worker
+    assert serving(web) == shown
+    assert len(shown) == 3
 
 
 def test_a_rollback(web: Swarm, shared: Path) -> None:
@@ -145,8 +186,8 @@ def test_a_hundred_reloads(web: Swarm, shared: Path) -> None:
         for _ in range(100):
             assert get("http://127.0.0.1:8080/v1/reload", within=30).status == 200
 
-    before = json.loads(get(STATUS).text)["reloads"]
+    before = status()["reloads"]
     load = under_load(web, shared, act, settled(web, 3))
 
     assert load.failures == {}
-    assert json.loads(get(STATUS).text)["reloads"] >= before + 100
+    assert status()["reloads"] >= before + 100
