@@ -62,7 +62,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
     deprecations = Deprecations()
     swarm = Swarm(registry, settings, environment, deprecations) if is_expected(settings, environment) else None
     keyring = Keyring(settings.certs, secrets_folder(), registry)
-    replicas = Replicas(settings, names)
+    replicas = Replicas(settings, names, swarm.is_replica if swarm else _is_unknown)
     informants = Informants(settings, registry)
     api = Api(
         settings,
@@ -222,6 +222,10 @@ async def _until_signal(reconciler: Reconciler) -> None:
     await told.wait()
     async with reconciler.between_rounds:
         raise _Stop
+
+
+async def _is_unknown(_: str) -> bool:
+    return False
 
 
 def _may_chroot() -> bool:

@@ -48,6 +48,10 @@ class Task(NamedTuple):
         return self.state == "running" and self.desired == "running"
 
     @property
+    def plain_addresses(self) -> frozenset[str]:
+        return frozenset(str(address.ip) for address in self.addresses)
+
+    @property
     def changing(self) -> bool:
         coming = self.desired in ("running", "ready") and self.state in _ON_THE_WAY
         return coming or (self.desired not in ("running", "ready") and self.state == "running")

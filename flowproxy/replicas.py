@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 import aiohttp
@@ -31,7 +31,8 @@ class Reply(NamedTuple):
 class Replicas:
     """Found by the name `tasks.<SERVICE_NAME>`, this one among them."""
 
-    def __init__(self, settings: Settings, names: Names) -> None:
+    def __init__(self, settings: Settings, names: Names, is_listed: Callable[[str], Awaitable[bool]]) -> None:
+        self._is_listed = is_listed
         self._settings = settings
         self._names = names
         self._trust = trust_of(settings.api_cert)
@@ -83,8 +84,10 @@ class Replicas:
                 _log.warning("certificate of another replica is not used", certificate=name, reason=str(error))
 
     async def includes(self, address: str | None) -> bool:
-        """Whether a caller is one of them."""
-        return address is not None and address in await self._addresses()
+        """Whether a caller is one of them. Its name resolves only when it is healthy; the Swarm knows it before."""
+        if address is None:
+            return False
+        return address in await self._addresses() or await self._is_listed(address)
 
     async def _addresses(self) -> list[str]:
         return await self._names.ask(f"tasks.{self._settings.service_name}")

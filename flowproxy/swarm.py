@@ -8,6 +8,7 @@ SystemEvents).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import re
 import time
@@ -28,6 +29,7 @@ from docker.utils import kwargs_from_env
 from flowproxy.deprecations import Deprecations
 from flowproxy.errors import InvalidService, SwarmUnavailable
 from flowproxy.listing import (
+    Interface,
     Network,
     SwarmService,
     Task,
@@ -115,6 +117,19 @@ class Swarm:
         if self._client:
             self._client.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def is_replica(self, address: str) -> bool:
+        """Whether it is the address of a task of our own service, which is the one that has an address of ours."""
+        if self._client is None:
+            return False
+        try:
+            raw = await self._call(lambda client: client.tasks(filters={"desired-state": "running"}))
+            tasks = _understood(lambda listed: [as_task(item, "") for item in listed], raw)
+        except SwarmUnavailable:
+            return False
+        own = {str(interface.ip) for interface in own_interfaces()}
+        ours = {task.service_id for task in tasks if own & task.plain_addresses}
+        return any(task.service_id in ours and address in task.plain_addresses for task in tasks)
 
     # One connection
 
@@ -387,14 +402,17 @@ class Swarm:
 
 def own_networks() -> frozenset[Network]:
     """The networks that this machine or container has an address on."""
-    networks = set()
+    return frozenset(interface.network for interface in own_interfaces())
+
+
+def own_interfaces() -> list[Interface]:
+    """The addresses of this machine or container, with their networks."""
+    interfaces = []
     for addresses in psutil.net_if_addrs().values():
         for address in addresses:
-            try:
-                networks.add(ipaddress.ip_interface(f"{address.address}/{address.netmask}").network)
-            except ValueError:  # a hardware address, or an IPv6 one with its zone
-                continue
-    return frozenset(networks)
+            with contextlib.suppress(ValueError):  # a hardware address, or an IPv6 one with its zone
+                interfaces.append(ipaddress.ip_interface(f"{address.address}/{address.netmask}"))
+    return interfaces
 
 
 def is_expected(settings: Settings, environment: Mapping[str, str]) -> bool:
