@@ -40,7 +40,11 @@ class Keyring:
         return self._registry.certify({found.name: found for found in reversed(self._read.values())})
 
     def _read_changes(self) -> None:
-        present = list(self._files())
+        try:
+            present = list(self._files())
+        except OSError as error:
+            _log.warning("certificates cannot be looked at", folder=str(error.filename), reason=error.strerror)
+            return
         for path in present:
             try:
                 state = path.stat()

@@ -96,7 +96,7 @@ class Reconciler:
             await self._until_woken()
             self._awake.clear()
             async with self.between_rounds:
-                self.outcome = await self._round(self._registry.snapshot())
+                self.outcome = await self._guarded_round(self._registry.snapshot())
                 self._tell_waiters()
             if self.outcome.failure or self._proxy.unwritten:
                 await self._rest()
@@ -113,6 +113,16 @@ class Reconciler:
             await waiter.done
         elif name in self.outcome.quarantined:
             raise Rejected(self.outcome.quarantined[name])
+
+    async def _guarded_round(self, snapshot: Snapshot) -> Outcome:
+        """A mistake of ours ends a round, not the controller: who asked for the change is told, and it is undone."""
+        try:
+            return await self._round(snapshot)
+        except Exception as error:  # noqa: BLE001 - the last resort
+            self._running = None
+            _log.error("round failed", exc_info=error)
+            reason = f"something went wrong here, see the log: {type(error).__name__}"
+            return self.outcome._replace(generation=snapshot.generation, failure=reason)
 
     async def _round(self, snapshot: Snapshot) -> Outcome:
         started = time.perf_counter()
@@ -224,10 +234,16 @@ class Reconciler:
         candidates = [Candidate(entry.service, entry.created) for entry in entries.values()]
         given = dict(list(snapshot.certificates.items())[:with_certificates])
         certificates, clashes = _with_those_of_services(given, candidates)
-        table = compiler.compile(candidates)
-        with_ports = [candidate for candidate in candidates if candidate.service.has_ports]
-        listening = compile_listeners(with_ports, renderer.http_ports(certified=bool(certificates)))
-        wanted = renderer.render(table, snapshot.endpoints, certificates.values(), listening)
+        try:
+            table = compiler.compile(candidates)
+            with_ports = [candidate for candidate in candidates if candidate.service.has_ports]
+            listening = compile_listeners(with_ports, renderer.http_ports(certified=bool(certificates)))
+            wanted = renderer.render(table, snapshot.endpoints, certificates.values(), listening)
+        except Rejected:
+            raise
+        except Exception as error:
+            _log.error("configuration cannot be rendered", exc_info=error)
+            raise Rejected(f"it cannot be rendered: {type(error).__name__}: {error}") from error
         return replace(table, conflicts=table.conflicts + listening.conflicts + clashes), wanted
 
     async def _offenders(

@@ -38,7 +38,8 @@ class _WholeSocket(socket.socket):
         parts = []
         while part := super().recv(size, flags):
             parts.append(part)
-        return b"".join(parts)
+        # An answer may quote what somebody wrote, cut off in the middle of a letter.
+        return b"".join(parts).decode(errors="replace").encode()
 
 
 class _MasterSocket(_WholeSocket):

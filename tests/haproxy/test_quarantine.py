@@ -15,6 +15,8 @@ from certificates import make_certificate
 from controller import Answer, Controller, Origin, fetch
 from support import eventually
 
+from flowproxy.templating import OURS
+
 Origins = Callable[[str], Origin]
 
 
@@ -163,3 +165,22 @@ def test_of_two_certificates_for_one_name_the_elders_is_shown_and_the_other_told
 def _reconfigure(controller: Controller, name: str, port: str, **parameters: str) -> Answer:
     given = {"serviceName": name, "port": port, "outboundHostname": "127.0.0.1", **parameters}
     return fetch(controller.port, f"/v1/reconfigure?{urlencode(given)}")
+
+
+def test_a_template_of_the_operators_that_fails_for_one_service(
+    controller: Controller, origin: Origins, tmp_path: Path
+) -> None:
+    ours = (OURS / "backend.cfg.j2").read_text()
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "backend.cfg.j2").write_text(
+        "{% set trouble = 1 // 0 if backend.service.service_name == 'boom' else 0 %}" + ours
+    )
+    controller.start(FLOWPROXY_TEMPLATES=str(tmp_path / "templates"))
+    port = str(origin("web").port)
+
+    answer = _reconfigure(controller, "boom", port, servicePath="/boom")
+    assert answer.status == 500
+    assert "it cannot be rendered: ZeroDivisionError" in answer.json["Message"]
+    assert _reconfigure(controller, "web", port, servicePath="/web").status == 200
+    assert controller.get("/web").status == 200
+    assert controller.status["failure"] is None
