@@ -107,6 +107,7 @@ class Api:
         for prefix in ("/v1/docker-flow-proxy/", "/v1/"):
             application.router.add_put(f"{prefix}cert", self.put_certificate)
             application.router.add_route("*", f"{prefix}certs", self.certificates)
+            application.router.add_post(f"{prefix}certs/send", self.send_certificates)
             application.router.add_route("*", f"{prefix}metrics", self.statistics)
             application.router.add_route("*", f"{prefix}successfulinitreload", self.first_listing)
         application.router.add_route("*", "/v1/docker-flow-swarm-listener/notify-services", self.notify)
@@ -202,18 +203,29 @@ class Api:
             generation = await self._keyring.put(name, content)
         except OSError as error:
             raise InvalidCertificate(f"{self._keyring.folder / name} cannot be written: {error.strerror}") from None
-        await self._reconciler.live(generation, "")
+        if _is_true(request.query.get("wait", "true")):
+            await self._reconciler.live(generation, "")
         return web.json_response({"Status": "OK", "Message": "", "Certs": None})
 
-    async def certificates(self, request: web.Request) -> web.Response:
-        """With their keys for the other replicas of the proxy alone, which come by the addresses of its tasks."""
-        whole = await self._replicas.includes(request.remote)
+    async def send_certificates(self, request: web.Request) -> web.Response:
+        """To the caller, if it is another replica of the proxy: whoever else asks, or has a request sent through the
+        proxy, has a replica told what it may know."""
+        caller = request.remote or ""
+        if not await self._replicas.includes(caller):
+            raise ReplicaFailed(f"{caller} is no replica of the proxy; certificates are sent to replicas only")
+        known = request.query.get("without", "").split(",")
+        wanted = [kept for kept in self._keyring.kept() if kept.name not in known]
+        await self._replicas.send_certificates(caller, wanted)
+        return web.json_response({"Status": "OK", "Message": f"{len(wanted)} certificates sent"})
+
+    async def certificates(self, _: web.Request) -> web.Response:
+        """Without their keys."""
         certificates = [
             {
                 "ServicePort": "",
                 "ProxyServiceName": kept.name,
                 "CertsDir": str(self._keyring.folder),
-                "CertContent": kept.pem if whole else kept.chain,
+                "CertContent": kept.chain,
             }
             for kept in self._keyring.kept()
         ]
@@ -318,7 +330,7 @@ class Api:
         a call on says when it was first made, so that all of them take the same service for the elder."""
         now = max(time.time(), self._registry.newest)
         told = request.headers.get(CREATED)
-        if told is None or not await self._replicas.includes(request.remote):
+        if told is None or not await self._replicas.includes(request.remote or ""):
             return now
         try:
             return min(float(told), now)

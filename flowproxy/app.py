@@ -62,7 +62,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
     deprecations = Deprecations()
     swarm = Swarm(registry, settings, environment, deprecations) if is_expected(settings, environment) else None
     keyring = Keyring(settings.certs, secrets_folder(), registry)
-    replicas = Replicas(settings, names, swarm.is_replica if swarm else _is_unknown)
+    replicas = Replicas(settings, names, swarm.replicas if swarm else _unknown)
     informants = Informants(settings, registry)
     api = Api(
         settings,
@@ -100,7 +100,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         await keyring.look()
         if swarm:
             await asyncio.sleep(settings.dns_lookup_pause_ms / 1000)
-            await replicas.fetch_certificates(keyring)
+            await replicas.ask_for_certificates(keyring)
         registry.touch()
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -224,8 +224,8 @@ async def _until_signal(reconciler: Reconciler) -> None:
         raise _Stop
 
 
-async def _is_unknown(_: str) -> bool:
-    return False
+async def _unknown() -> None:
+    """Nobody tells who the replicas are."""
 
 
 def _may_chroot() -> bool:

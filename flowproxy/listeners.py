@@ -88,7 +88,7 @@ def _clash(present: Listener, service: Service, destination: Destination, http_p
     """Why a destination cannot have this port; None when it can."""
     first = present.destination
     if present.port in http_ports and (destination.req_mode == "tcp" or not http_ports[present.port]):
-        return "it is a port of the http routes"
+        return "it is a port of the http routes or of the statistics"
     if present.mode != destination.req_mode:
         return f"it is used for {present.mode}, not for {destination.req_mode}"
     for name in ("timeout_client", "clitcpka", "service_group", "balance_group"):

@@ -1,9 +1,9 @@
-"""The other replicas of this proxy: a call passed on to all of them, and certificates fetched from them."""
+"""The other replicas of this proxy: a call passed on to all of them, and certificates that they send each other."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import aiohttp
@@ -11,7 +11,8 @@ import structlog
 from aiohttp import hdrs
 
 from flowproxy.access import trust_of
-from flowproxy.errors import InvalidCertificate, ReplicaFailed
+from flowproxy.certificate import Certificate
+from flowproxy.errors import ReplicaFailed
 from flowproxy.keyring import Keyring
 from flowproxy.names import Names
 from flowproxy.settings import Settings
@@ -20,6 +21,7 @@ _log = structlog.get_logger(__name__)
 
 _CALL_SECONDS = 45  # a call may wait for a name to resolve
 _GREETING_SECONDS = 3
+CERTIFICATES = "/v1/docker-flow-proxy/certs"
 
 
 class Reply(NamedTuple):
@@ -31,8 +33,10 @@ class Reply(NamedTuple):
 class Replicas:
     """Found by the name `tasks.<SERVICE_NAME>`, this one among them."""
 
-    def __init__(self, settings: Settings, names: Names, is_listed: Callable[[str], Awaitable[bool]]) -> None:
-        self._is_listed = is_listed
+    def __init__(
+        self, settings: Settings, names: Names, listed: Callable[[], Awaitable[Collection[str] | None]]
+    ) -> None:
+        self._listed = listed
         self._settings = settings
         self._names = names
         self._trust = trust_of(settings.api_cert)
@@ -59,38 +63,51 @@ class Replicas:
             raise ReplicaFailed(f"{len(failed)} of {len(replies)} replicas did not do it: {'; '.join(failed)}")
         return replies
 
-    async def fetch_certificates(self, keyring: Keyring) -> None:
-        """Takes over the certificates of the replica that has most of them; a new one begins with none."""
-        addresses = await self._addresses()
-        best: list[tuple[str, str]] = []
+    async def ask_for_certificates(self, keyring: Keyring) -> None:
+        """Has the replica that knows most certificates send those that are missing here; a new one begins with none.
+
+        They are sent, not fetched: a key goes to an address of the proxy's own tasks, and is in no answer to anybody.
+        """
+        present = {certificate.name for certificate in keyring.kept()}
+        best, missing = "", 0
         async with self._session(_GREETING_SECONDS, {}) as session:
-            for address in addresses:
-                url = self._url(address, "/v1/docker-flow-proxy/certs")
+            for address in await self._addresses():
                 try:
-                    async with session.get(url) as answer:
-                        listed = (await answer.json())["Certs"]
-                        found = [(str(item["ProxyServiceName"]), str(item["CertContent"])) for item in listed]
+                    async with session.get(self._url(address, CERTIFICATES)) as answer:
+                        names = {str(item["ProxyServiceName"]) for item in (await answer.json())["Certs"]}
                 except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError):
                     continue
-                best = max(best, found, key=len)
-        present = {certificate.name for certificate in keyring.kept()}
-        for name, content in best:
-            if name in present:
-                continue
-            try:
-                await keyring.put(name, content)
-                _log.info("certificate taken over from another replica", certificate=name)
-            except (InvalidCertificate, OSError) as error:
-                _log.warning("certificate of another replica is not used", certificate=name, reason=str(error))
+                if len(names - present) > missing:
+                    best, missing = address, len(names - present)
+        if best:
+            query = {"without": ",".join(sorted(present))}
+            async with self._session(_CALL_SECONDS, {}) as session:
+                reply = await self._call(session, best, "POST", f"{CERTIFICATES}/send", query, b"")
+            _log.info("certificates asked of another replica", replica=best, missing=missing, answer=reply.text[:300])
 
-    async def includes(self, address: str | None) -> bool:
-        """Whether a caller is one of them. Its name resolves only when it is healthy; the Swarm knows it before."""
-        if address is None:
-            return False
-        return address in await self._addresses() or await self._is_listed(address)
+    async def send_certificates(self, address: str, certificates: Iterable[Certificate]) -> None:
+        """To another replica, which keeps them. Raises ReplicaFailed."""
+        path = CERTIFICATES.removesuffix("s")
+        async with self._session(_CALL_SECONDS, {}) as session:
+            for certificate in certificates:
+                query = {"certName": certificate.name, "wait": "false"}
+                reply = await self._call(session, address, "PUT", path, query, certificate.pem.encode())
+                if reply.status != 200:
+                    raise ReplicaFailed(
+                        f"{address} does not take the certificate {certificate.name}: {reply.text[:300]}"
+                    )
+
+    async def includes(self, address: str) -> bool:
+        """Whether a caller is one of them. The Swarm knows it before its name resolves, which it does when it is
+        healthy."""
+        listed = await self._listed()
+        return address in (await self._addresses() if listed is None else listed)
 
     async def _addresses(self) -> list[str]:
-        return await self._names.ask(f"tasks.{self._settings.service_name}")
+        """What the name resolves to, without those who only took the name, as far as the Swarm tells."""
+        listed = await self._listed()
+        found = await self._names.ask(f"tasks.{self._settings.service_name}")
+        return [address for address in found if listed is None or address in listed]
 
     def _session(self, seconds: float, headers: Mapping[str, str]) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(

@@ -275,8 +275,9 @@ class Settings(BaseSettings):
         return tuple(binds)
 
     def http_ports(self, *, certified: bool) -> dict[int, bool]:
-        """The ports of http routes, each with whether it speaks TLS."""
-        return {port: " ssl " in options for port, options in self.binds(certified=certified)}
+        """The ports of http routes, each with whether it speaks TLS; and that of the statistics."""
+        own = {} if self.stats_port is None else {self.stats_port: False}
+        return own | {port: " ssl " in options for port, options in self.binds(certified=certified)}
 
     @property
     def uses_certificates(self) -> bool:

@@ -118,18 +118,20 @@ class Swarm:
             self._client.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def is_replica(self, address: str) -> bool:
-        """Whether it is the address of a task of our own service, which is the one that has an address of ours."""
+    async def replicas(self) -> frozenset[str] | None:
+        """The addresses of our own service's tasks, which is the one that has an address of ours; None where Docker
+        does not answer or we are no service."""
         if self._client is None:
-            return False
+            return None
         try:
             raw = await self._call(lambda client: client.tasks(filters={"desired-state": "running"}))
             tasks = _understood(lambda listed: [as_task(item, "") for item in listed], raw)
         except SwarmUnavailable:
-            return False
+            return None
         own = {str(interface.ip) for interface in own_interfaces()}
         ours = {task.service_id for task in tasks if own & task.plain_addresses}
-        return any(task.service_id in ours and address in task.plain_addresses for task in tasks)
+        addresses = [task.plain_addresses for task in tasks if task.service_id in ours]
+        return frozenset().union(*addresses) if addresses else None
 
     # One connection
 

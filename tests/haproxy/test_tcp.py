@@ -226,3 +226,13 @@ def test_sni_and_terminated_tls_share_a_port(tls: Tls, origin: Origins, echo: Ca
     seen = tls.get_tls("/")
     assert seen.text.split()[0] == "web"
     assert "x-forwarded-for: 127.0.0.1" in seen.text.lower()
+
+
+def test_the_port_of_the_statistics_is_nobodys(controller: Controller, origin: Origins) -> None:
+    port = str(free_port())
+    controller.start(STATS_USER="admin", STATS_PASS="secret", STATS_PORT=port)
+    given = {"port": str(origin("web").port), "srcPort": port, "reqMode": "tcp", "outboundHostname": "127.0.0.1"}
+
+    assert controller.reconfigure("web", **given).status == 200
+    assert "of the statistics" in controller.status["conflicts"][0]["route"]
+    assert fetch(int(port), "/admin?stats").status == 401

@@ -122,6 +122,10 @@ def test_a_certificate_for_all_is_everywhere_and_a_new_replica_takes_it_over(rep
         return found
 
     eventually(lambda: certificates() == [["a.org.pem", "le.org.pem"]] * 4, within=40)
+    for container in replicas.containers("proxy", count=4):
+        assert "PRIVATE KEY" in replicas.docker("exec", container, "cat", "/certs/a.org.pem")
+    status, answer = ask(replicas, first, "/v1/docker-flow-proxy/certs/send", "POST")
+    assert (status, "127.0.0.1 is no replica" in answer["Message"]) == (500, True)
 
 
 def test_the_statistics_of_all_come_together(replicas: Swarm) -> None:
