@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import re
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,7 @@ from typing import NamedTuple
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.x509.oid import NameOID
 
 from flowproxy.errors import InvalidCertificate
 
@@ -27,6 +29,7 @@ class Certificate(NamedTuple):
     domains: tuple[str, ...]
     serial: int
     expires: datetime
+    of_service: bool = False
 
     @property
     def chain(self) -> str:
@@ -60,16 +63,19 @@ def read_certificate(name: str, content: str) -> Certificate:
     return Certificate(name, pem, _domains(leaf), leaf.serial_number, leaf.not_valid_after_utc)
 
 
-def in_order(names: Iterable[str], preferred: Sequence[str]) -> list[str]:
-    """By name, but first what PREFERRED_CERTIFICATE matches; clients without a server name get the first."""
-    listed = sorted(names)
+def in_order(certificates: Iterable[Certificate], preferred: Sequence[str]) -> list[str]:
+    """Their names, those of services last, but first what PREFERRED_CERTIFICATE matches; clients without a server name
+    get the first."""
+    ranked = sorted((certificate.of_service, certificate.name) for certificate in certificates)
+    listed = [name for _, name in ranked]
     first = [name for pattern in preferred for name in listed if fnmatch.fnmatchcase(name, pattern.replace("[", "[[]"))]
     return list(dict.fromkeys([*first, *listed]))
 
 
 def _domains(leaf: x509.Certificate) -> tuple[str, ...]:
-    try:
-        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return ()
-    return tuple(names.get_values_for_type(x509.DNSName))
+    """Its alternative names and its common one: HAProxy shows it for all of them."""
+    names = [str(attribute.value) for attribute in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    with contextlib.suppress(x509.ExtensionNotFound):
+        alternative = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names += alternative.get_values_for_type(x509.DNSName)
+    return tuple(dict.fromkeys(name.lower() for name in names))

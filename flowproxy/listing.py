@@ -133,11 +133,26 @@ def public_name(service: SwarmService, prefix: str) -> str:
     return service.name
 
 
-def parameters_of(service: SwarmService, prefix: str) -> dict[str, str]:
+def names_of(services: Iterable[SwarmService], prefix: str) -> dict[str, str]:
+    """The name of each service's route, by its id. Nobody takes a name from another one: a short name that is the whole
+    name of another service, or the short one of an elder, is not granted; then the whole name serves."""
+    listed = list(services)
+    taken = {service.name for service in listed}
+    names = {service.id: service.name for service in listed}
+    short = [service for service in listed if public_name(service, prefix) != service.name]
+    for service in sorted(short, key=lambda service: (service.created, service.id)):
+        name = public_name(service, prefix)
+        if name not in taken:
+            taken.add(name)
+            names[service.id] = name
+    return names
+
+
+def parameters_of(service: SwarmService, name: str, prefix: str) -> dict[str, str]:
     """The labels as parameters, and what only the service itself can tell."""
     labels = {key.removeprefix(prefix): value for key, value in service.labels.items() if key.startswith(prefix)}
     labels.pop("notify", None)
-    return {**labels, "serviceName": public_name(service, prefix), "replicas": str(service.replicas)}
+    return {**labels, "serviceName": name, "replicas": str(service.replicas)}
 
 
 def _seconds(timestamp: str) -> float:

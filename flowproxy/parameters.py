@@ -113,7 +113,8 @@ def certificate_of(service: Service) -> Certificate | None:
     if service.service_cert is None:
         return None
     name = next((domain for d in service.destinations for domain in d.service_domain), service.service_name)
-    return read_certificate(name, service.service_cert.get_secret_value().replace("\\n", "\n"))
+    pem = service.service_cert.get_secret_value().replace("\\n", "\n")
+    return read_certificate(name, pem)._replace(of_service=True)
 
 
 def blamed(parameters: Mapping[str, str], complaint: str, lines: Iterable[str]) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple, NoReturn
 
@@ -23,12 +23,13 @@ from flowproxy.plan import Cause, Nothing, Plan, Reload, Running, Runtime, descr
 from flowproxy.proxy import Proxy
 from flowproxy.registry import Entry, Origin, Registry, Snapshot
 from flowproxy.render import SPARE, Configuration, Renderer
-from flowproxy.routing import Candidate, Compiler, Conflict, RouteTable, by_seniority, compile_routes
+from flowproxy.routing import Candidate, Compiler, Conflict, RouteTable, compile_routes
 from flowproxy.store import Store
 
 _log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = 1.0
+_FOLDER = "the folder of certificates"
 _SPARE = re.compile(rf"{SPARE}\d+")
 _EMPTY = compile_routes(())
 
@@ -364,13 +365,39 @@ class Reconciler:
 def _with_those_of_services(
     given: Mapping[str, Certificate], candidates: Iterable[Candidate]
 ) -> tuple[dict[str, Certificate], tuple[Conflict, ...]]:
-    """The certificates by name. One of the folder goes before one of a service, and the elder service before others."""
-    certificates, holders = dict(given), dict.fromkeys(given, "the folder of certificates")
+    """The certificates by name. One of the folder goes before one of a service, and that of the elder service before
+    others: nobody shows a certificate for a name that another one is for, unless it is a name of the service's own
+    below somebody's wildcard."""
+    certificates = dict(given)
+    known = {certificate.pem for certificate in given.values()}
+    holders = {domain: _FOLDER for name, certificate in given.items() for domain in (name, *certificate.domains)}
     conflicts = []
-    for candidate in by_seniority(candidate for candidate in candidates if candidate.service.service_cert):
-        if certificate := certificate_of(candidate.service):
-            name, service = certificate.name, candidate.service.service_name
-            holder = holders.setdefault(name, service)
-            if certificates.setdefault(name, certificate).pem != certificate.pem:
-                conflicts.append(Conflict(f"the certificate {name}", holder, service))
+    for candidate in sorted(candidates, key=lambda candidate: (candidate.created, candidate.service.service_name)):
+        service = candidate.service
+        certificate = certificate_of(service) if service.service_cert else None
+        if certificate is None or certificate.pem in known:
+            continue
+        own = {domain for destination in service.destinations for domain in destination.service_domain}
+        clash = next(_clashes(certificate, own, holders), None)
+        if clash:
+            conflicts.append(Conflict(f"the certificate for {clash}", _holder(clash, holders), service.service_name))
+            continue
+        known.add(certificate.pem)
+        certificates[certificate.name] = certificate
+        holders |= dict.fromkeys((certificate.name, *certificate.domains), service.service_name)
     return certificates, tuple(conflicts)
+
+
+def _clashes(certificate: Certificate, own: Container[str], holders: Mapping[str, str]) -> Iterator[str]:
+    """Names that it is for, and somebody else's is too."""
+    for domain in (certificate.name, *certificate.domains):
+        if domain in holders or (domain not in own and _wildcard(domain) in holders):
+            yield domain
+
+
+def _holder(domain: str, holders: Mapping[str, str]) -> str:
+    return holders.get(domain) or holders[_wildcard(domain)]
+
+
+def _wildcard(domain: str) -> str:
+    return f"*.{domain.partition('.')[2]}"

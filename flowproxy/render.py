@@ -257,8 +257,8 @@ class Renderer:
         self._forget_but(servers)
         sections |= {f"templates/{s.service}": Section(s.sections, "") for s in snippets if s.sections}
         wildcards = [(f"wildcard{depth}", self._of_depth(table, depth)) for depth in table.wildcard_depths]
-        pems = {certificate.name: certificate.pem for certificate in certificates if self._settings.uses_certificates}
-        ordered = {name: pems[name] for name in in_order(pems, self._settings.preferred_certificate)}
+        given = {certificate.name: certificate for certificate in certificates if self._settings.uses_certificates}
+        pems = {name: given[name].pem for name in in_order(given.values(), self._settings.preferred_certificate)}
         stages = [
             (EXACT, table.rules[EXACT]),
             *wildcards,
@@ -269,7 +269,7 @@ class Renderer:
         later = names[names.index(pending[0]) :] if pending else []
         head = self._render_head(
             certified=bool(pems) or self._settings.crt_list_path is not None,
-            default_certificate=next(iter(ordered), None),
+            default_certificate=next(iter(pems), None),
             settings=self._settings,
             table=table,
             stages=stages,
@@ -293,7 +293,7 @@ class Renderer:
             sections=sections,
             servers={backend.name: servers[backend.name] for backend in backends},
             maps=table.maps,
-            certificates=ordered,
+            certificates=pems,
             ports=tuple(listener.port for listener in listening.listeners if not listener.beside_http),
             blocks={name: self._block(name, section, servers.get(name, ())) for name, section in sections.items()},
             fixed=frozenset(

@@ -35,6 +35,7 @@ from flowproxy.listing import (
     Task,
     as_service,
     as_task,
+    names_of,
     names_of_networks,
     parameters_of,
     public_name,
@@ -85,6 +86,7 @@ class Swarm:
         self._client: docker.APIClient | None = None
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="swarm")
         self._services: dict[str, SwarmService] = {}
+        self._names: dict[str, str] = {}
         self._network_names: dict[Network, str] = {}
         self._tasks: dict[str, tuple[Task, ...]] = {}
         self._changed_at: dict[str, float] = {}
@@ -256,6 +258,7 @@ class Swarm:
             self.looked.set()
             return
         self._services = {service.id: service for service in services}
+        self._names = names_of(services, self._settings.label_prefix)
         self._register(services)
         routed = {self._name(service) for service in services if self._is_wanted(service)}
         self._registry.retain(Origin.SWARM, routed)
@@ -284,15 +287,20 @@ class Swarm:
     async def _list_moved(self, moved: set[str]) -> None:
         services, tasks = await self._fetch(moved)
         found = {service.id: service for service in services if service.id in moved}
-        for identity in moved:
-            before, now = self._services.pop(identity, None), found.get(identity)
-            if before and (now is None or self._name(before) != self._name(now)):
-                self._forget(self._name(before))
-                self._registry.place(self._name(before), None)
-        self._services |= found
+        before = self._names
+        staying = {identity: service for identity, service in self._services.items() if identity not in moved}
+        self._services = staying | found
+        self._names = names_of(self._services.values(), self._settings.label_prefix)
+        for identity, name in before.items():
+            if self._names.get(identity) != name:
+                self._forget(name)
+                self._registry.place(name, None)
         self._changed_at |= dict.fromkeys(found, time.monotonic())
-        self._register(found.values())
+        renamed = [staying[i] for i, name in self._names.items() if i in staying and before.get(i) != name]
+        self._register([*renamed, *found.values()])
         self._place_all(tasks, found.keys())
+        for service in renamed:
+            self._place(service, self._tasks.get(service.id, ()), own_networks())
 
     async def _list_tasks(self, identities: Collection[str]) -> None:
         wanted = self._registry.hosts
@@ -340,7 +348,7 @@ class Swarm:
         return asked and not service.is_job and (service.is_global or service.replicas > 0)
 
     def _name(self, service: SwarmService) -> str:
-        return public_name(service, self._settings.label_prefix)
+        return self._names[service.id]
 
     def _register(self, services: Iterable[SwarmService]) -> None:
         for service in services:
@@ -348,7 +356,7 @@ class Swarm:
             if not self._is_wanted(service):
                 self._forget(name)
                 continue
-            parameters = parameters_of(service, self._settings.label_prefix)
+            parameters = parameters_of(service, name, self._settings.label_prefix)
             self._deprecations.tell(parameters)
             try:
                 asked = parse(parameters, self._settings.defaults)
@@ -364,8 +372,11 @@ class Swarm:
             for warning in asked.warnings if known is None or known.service != asked else ():
                 _log.warning("label has no effect", service=name, warning=warning)
             self._registry.put(Entry(asked, Origin.SWARM, service.created, parameters))
+            if remark := self._without_short_name(service):
+                self._remark(service, remark)
 
     def _forget(self, name: str) -> None:
+        self._registry.remark(name, None)
         present = self._registry.get(name)
         if present is None or present.origin == Origin.SWARM:
             self._registry.remove(name, Origin.SWARM)
@@ -385,9 +396,18 @@ class Swarm:
             endpoints = [virtual] if virtual else endpoints
         self._registry.place(self._name(service), endpoints)
         cut_off = any(task.serving for task in tasks) and not endpoints
-        remark = self._without_network(networks) if cut_off else None
-        if self._registry.remark(self._name(service), remark) and remark:
-            _log.warning("service cannot be reached", service=service.name, reason=remark)
+        remark = self._without_network(networks) if cut_off else self._without_short_name(service)
+        self._remark(service, remark)
+
+    def _remark(self, service: SwarmService, text: str | None) -> None:
+        if self._registry.remark(self._name(service), text) and text:
+            _log.warning("service is not as it should be", service=service.name, reason=text)
+
+    def _without_short_name(self, service: SwarmService) -> str | None:
+        asked = public_name(service, self._settings.label_prefix)
+        if asked == self._name(service):
+            return None
+        return f"the short name {asked} is another service's, so that its name here is {service.name}"
 
     def _without_network(self, networks: frozenset[Network]) -> str:
         names = sorted(name for subnet, name in self._network_names.items() if subnet in networks)

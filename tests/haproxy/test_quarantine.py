@@ -12,12 +12,13 @@ from urllib.parse import urlencode
 
 import pytest
 from certificates import make_certificate
-from controller import Answer, Controller, Origin, fetch
+from controller import Answer, Controller, Origin, Tls, fetch
 from support import eventually
 
 from flowproxy.templating import OURS
 
 Origins = Callable[[str], Origin]
+FOLDER = "the folder of certificates"
 
 
 def mistakes(folder: Path, port: int) -> list[tuple[str, dict[str, str]]]:
@@ -149,17 +150,32 @@ def test_two_new_services_that_do_not_go_together_the_elder_stays(controller: Co
     assert "service z's already" in answer.text
 
 
-def test_of_two_certificates_for_one_name_the_elders_is_shown_and_the_other_told(controller: Controller) -> None:
-    controller.start()
-    for name in ("first", "second"):
-        pem, _ = make_certificate("a.org")
-        answer = _reconfigure(
-            controller, name, "80", servicePath=f"/{name}", serviceDomain="a.org", serviceCert=pem.replace("\n", "\\n")
-        )
-        assert answer.status == 200, answer.text
+def test_nobody_shows_a_certificate_for_names_of_others(tls: Tls) -> None:
+    """The elder service's, and before all that of the folder; the other is told. A name of one's own is one's own."""
+    mine, serial = make_certificate("a.org")
+    (tls.certs / "z.pem").write_text(make_certificate("*.folder.org")[0])
+    tls.begin()
+    attempts = [
+        ("first", "a.org", mine, None),
+        ("second", "a.org", make_certificate("a.org")[0], ("a.org", "first")),
+        ("third", "0.org", make_certificate("0.org", "a.org")[0], ("a.org", "first")),
+        ("fourth", "1.org", make_certificate("1.org", "login.folder.org")[0], ("login.folder.org", FOLDER)),
+        ("fifth", "www.folder.org", make_certificate("www.folder.org")[0], None),
+        ("same", "a.org", mine, None),
+    ]
+    expected = []
+    for name, domain, pem, clash in attempts:
+        given = {"servicePath": f"/{name}", "serviceDomain": domain, "serviceCert": pem.replace("\n", "\\n")}
+        assert _reconfigure(tls, name, "80", **given).status == 200
+        if clash:
+            expected.append({"route": f"the certificate for {clash[0]}", "winner": clash[1], "loser": name})
 
-    assert controller.status["conflicts"] == [{"route": "the certificate a.org", "winner": "first", "loser": "second"}]
-    assert controller.api("/v1/services/second").json["conflicts"]
+    assert sorted(tls.status["conflicts"], key=lambda c: str(c["loser"])) == sorted(expected, key=lambda c: c["loser"])
+    assert tls.serial("a.org") == serial
+    assert tls.api("/v1/services/second").json["conflicts"]
+    tls.api("/v1/remove", serviceName="first")
+    tls.api("/v1/remove", serviceName="same")
+    assert tls.serial("a.org") != serial
 
 
 def _reconfigure(controller: Controller, name: str, port: str, **parameters: str) -> Answer:

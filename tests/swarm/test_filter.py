@@ -213,3 +213,22 @@ def test_labels_take_over_what_the_api_registered_and_take_it_along_when_they_go
     eventually(lambda: not is_routed(beside, "web"), within=5)
     assert not is_routed(beside, "by-api")
     assert beside.api("/v1/services/web").status == 404
+
+
+def test_a_short_name_takes_no_route_away(clear_swarm: Swarm, beside: Controller, port: str) -> None:
+    beside.start(FLOWPROXY_SWARM="on", DOCKER_HOST=clear_swarm.host)
+    create(clear_swarm, port, "web")
+    create(clear_swarm, port, "evil_web")
+    eventually(lambda: is_routed(beside, "web") and is_routed(beside, "evil_web"), within=5)
+    short = ["--label-add", "com.docker.stack.namespace=evil", "--label-add", "com.df.shortName=true"]
+    clear_swarm.docker("service", "update", "--detach", *short, "evil_web")
+    eventually(lambda: beside.api("/v1/services/evil_web").json["warnings"], within=5)
+
+    assert is_routed(beside, "web")
+    assert is_routed(beside, "evil_web")
+    assert "short name web is another service's" in beside.api("/v1/services/evil_web").json["warnings"][0]
+    clear_swarm.docker("service", "rm", "web")
+    eventually(lambda: beside.api("/v1/services/evil_web").status == 404, within=5)
+    eventually(lambda: beside.api("/v1/services/web").json["routes"][0]["path"] == "/evil_web")
+    assert is_routed(beside, "evil_web")
+    assert not is_routed(beside, "web")

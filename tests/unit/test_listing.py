@@ -3,7 +3,9 @@ from __future__ import annotations
 from ipaddress import ip_interface, ip_network
 from typing import Any
 
-from flowproxy.listing import Task, as_service, as_task, parameters_of, public_name, shared
+import pytest
+
+from flowproxy.listing import SwarmService, Task, as_service, as_task, names_of, parameters_of, public_name, shared
 from flowproxy.swarm import own_networks
 
 
@@ -35,7 +37,7 @@ def test_labels_with_the_prefix_are_parameters_and_the_service_says_its_name_and
     labels = {"com__df__notify": "true", "com__df__servicePath__1": "/a", "com__df__serviceName": "lie", "other": "x"}
     service = as_service(raw_service({"Replicated": {"Replicas": 2}}, **labels))
 
-    assert parameters_of(service, "com.df.") == {"serviceName": "stack_web", "replicas": "2", "servicePath.1": "/a"}
+    assert parameters_of(service, "web", "com.df.") == {"serviceName": "web", "replicas": "2", "servicePath.1": "/a"}
 
 
 def test_a_global_service_has_as_many_replicas_as_the_swarm_wants_tasks() -> None:
@@ -51,6 +53,29 @@ def test_the_stack_leaves_the_name_only_where_the_label_asks() -> None:
 
     assert public_name(as_service(raw_service({}, **stack)), "com.df.") == "stack_web"
     assert public_name(as_service(raw_service({}, **stack, com__df__shortName="true")), "com.df.") == "web"
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_nobody_takes_a_name_by_a_short_name(backwards: bool) -> None:
+    def service(name: str, created: float, short: str = "") -> SwarmService:
+        labels = {"com.docker.stack.namespace": short, "com.df.shortName": "true"} if short else {}
+        return SwarmService(name, name, labels, created, 1, is_global=False, is_job=False, updating=False)
+
+    services = [
+        service("b_web", 1, "b"),
+        service("a_web", 2, "a"),
+        service("api", 9),
+        service("c_api", 3, "c"),
+        service("d_other", 4, "d"),
+    ]
+
+    assert names_of(services[::-1] if backwards else services, "com.df.") == {
+        "b_web": "web",
+        "a_web": "a_web",
+        "api": "api",
+        "c_api": "c_api",
+        "d_other": "other",
+    }
 
 
 def test_the_age_is_read_to_the_fraction() -> None:
