@@ -343,8 +343,6 @@ class Proxy:
             self._master_path,
             "-f",
             self.folder / "haproxy.cfg",
-            "-p",
-            self.folder / "haproxy.pid",
         ]
         process = await asyncio.create_subprocess_exec(
             self._settings.haproxy,

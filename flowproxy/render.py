@@ -216,6 +216,7 @@ class Renderer:
         # Nothing works without these lines, whatever the templates say.
         self._preamble = (
             "global\n    default-path config\n"
+            f"    pidfile {word(settings.state_dir.resolve() / 'haproxy.pid')}\n"
             f"    stats socket {word(settings.state_dir.resolve() / 'haproxy.sock')} mode 600 level admin"
             " expose-fd listeners\n\n"
         )

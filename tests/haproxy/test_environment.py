@@ -14,6 +14,7 @@ Origins = Callable[[str], Origin]
 
 
 def test_a_service_of_the_environment_is_routed_right_after_the_start(controller: Controller, origin: Origins) -> None:
+    """T157, T158, T161."""
     controller.start(
         DFP_SERVICE_SERVICE_NAME="plain",
         DFP_SERVICE_SERVICE_PATH="/plain",
@@ -31,6 +32,7 @@ def test_a_service_of_the_environment_is_routed_right_after_the_start(controller
 
 
 def test_destinations_of_the_environment_may_share_a_port(controller: Controller, origin: Origins) -> None:
+    """T159, T160."""
     port = str(origin("web").port)
     controller.start(
         DFP_SERVICE_1_SERVICE_NAME="web",
@@ -70,6 +72,7 @@ def test_prometheus_is_told_our_figures_and_those_of_haproxy(controller: Control
 
 
 def test_the_statistics_are_there_as_csv(controller: Controller) -> None:
+    """T168."""
     controller.start()
 
     assert "\nservices,FRONTEND," in controller.api("/v1/docker-flow-proxy/metrics").text
@@ -85,6 +88,7 @@ def test_what_the_listener_was_asked_is_answered(controller: Controller, path: s
 
 
 def test_a_call_for_all_replicas_fails_where_they_are_not_known(controller: Controller) -> None:
+    """T179."""
     controller.start(SERVICE_NAME="no-such-service.invalid")
     web = {"serviceName": "web", "servicePath": "/", "port": "80", "outboundHostname": "127.0.0.1"}
 

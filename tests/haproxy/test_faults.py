@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from certificates import make_certificate
@@ -133,7 +135,7 @@ def test_name_servers_that_do_not_answer(controller: Controller, origin: Origins
     (tmp_path / "resolv.conf").write_text("nameserver 127.99.99.99\noptions timeout:30 attempts:5\n")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.99.99.99", 53))
-        _launch_with_resolver(controller, tmp_path / "resolv.conf", RECONFIGURE_ATTEMPTS="2")
+        _launch_with(controller, tmp_path / "resolv.conf", "/etc/resolv.conf", RECONFIGURE_ATTEMPTS="2")
         eventually(lambda: controller.status["ready"])
         assert _reconfigure(controller, "web", port).status == 200
         with requests_all_the_time(controller.traffic, "/web") as statuses, ThreadPoolExecutor(20) as callers:
@@ -152,10 +154,68 @@ def test_name_servers_that_do_not_answer(controller: Controller, origin: Origins
         assert set(statuses) == {200}
 
 
-def _launch_with_resolver(controller: Controller, resolver: Path, **environment: str) -> None:
+@needs_root
+def test_a_call_waits_for_a_name_that_resolves_later(controller: Controller, origin: Origins, tmp_path: Path) -> None:
+    """T204."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1 localhost\n")
+    _launch_with(controller, hosts, "/etc/hosts")
+    eventually(lambda: controller.status["ready"])
+    port = str(origin("web").port)
+    with ThreadPoolExecutor(1) as caller:
+        call = caller.submit(_reconfigure, controller, "web", port, outboundHostname="later.test")
+        eventually(lambda: "name does not resolve" in controller.log.read_text() or call.running())
+        hosts.write_text("127.0.0.1 localhost later.test\n")
+        assert call.result().status == 200
+    assert controller.get("/web").status == 200
+
+
+@needs_root
+def test_a_replica_that_fails_is_named_and_does_not_keep_another_from_starting(
+    controller: Controller, tmp_path: Path
+) -> None:
+    """T176, T178, T180: the other one, at 127.0.0.3, answers what it is told to."""
+    asked: list[str] = []
+    status = 502
+
+    class Replica(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(f"{self.command} {self.path}")
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    (tmp_path / "hosts").write_text("127.0.0.1 localhost\n127.0.0.1 tasks.proxy\n127.0.0.3 tasks.proxy\n")
+    with ThreadingHTTPServer(("127.0.0.3", controller.port), Replica) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        _launch_with(controller, tmp_path / "hosts", "/etc/hosts", IP="127.0.0.1", SERVICE_NAME="proxy")
+        eventually(lambda: controller.status["ready"])
+        answer = _reconfigure(controller, "web", "80", distribute="true")
+        assert answer.status == 500
+        assert "1 of 2 replicas did not do it: 127.0.0.3" in answer.json["Message"]
+        status = 200
+        assert _reconfigure(controller, "web", "80", distribute="true").status == 200
+        assert controller.api("/v1/services/web").status == 200
+        other.shutdown()
+    seen = urlsplit(asked[-1].removeprefix("GET "))
+    assert seen.path == "/v1/docker-flow-proxy/reconfigure"
+    assert dict(parse_qsl(seen.query)) == {
+        "serviceName": "web",
+        "servicePath": "/web",
+        "port": "80",
+        "outboundHostname": "127.0.0.1",
+        "distribute": "false",
+    }
+
+
+def _launch_with(controller: Controller, file: Path, over: str, **environment: str) -> None:
+    """With a file of ours where the system has its own."""
     controller.launch(**environment)
     controller.signal(signal.SIGKILL)
-    command = f"mount --bind {resolver} /etc/resolv.conf && exec {sys.executable} -m flowproxy serve"
+    command = f"mount --bind {file} {over} && exec {sys.executable} -m flowproxy serve"
     with controller.log.open("ab") as log:
         controller.process = subprocess.Popen(
             ["unshare", "--mount", "sh", "-c", command],

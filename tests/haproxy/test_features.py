@@ -458,6 +458,7 @@ def test_the_statistics_page(controller: Controller, settings: dict[str, str], w
 
 
 def test_the_statistics_page_on_a_port_of_its_own(controller: Controller) -> None:
+    """T165."""
     port = Controller(controller.folder).traffic
     controller.start(STATS_USER="none", STATS_PASS="none", STATS_PORT=str(port), STATS_URI="/st")
 
@@ -466,6 +467,7 @@ def test_the_statistics_page_on_a_port_of_its_own(controller: Controller) -> Non
 
 
 def test_debug_logs_every_request(controller: Controller, web: Web) -> None:
+    """T170."""
     controller.start(DEBUG="true")
     web()
     controller.get("/logged-request")

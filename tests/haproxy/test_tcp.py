@@ -78,6 +78,7 @@ def hear(port: int, server_name: str | None = None, send: bytes = b"") -> str:
 
 
 def test_a_tcp_port_leads_to_the_service(controller: Controller, echo: Callable[..., Echo]) -> None:
+    """T006, T136."""
     controller.start()
     port = free_port()
     answer = controller.reconfigure("db", reqMode="tcp", srcPort=str(port), port=echo("db").port, **OUT)
@@ -90,6 +91,7 @@ def test_a_tcp_port_leads_to_the_service(controller: Controller, echo: Callable[
 
 
 def test_one_service_may_mix_http_and_tcp(controller: Controller, origin: Origins, echo: Callable[..., Echo]) -> None:
+    """T138."""
     controller.start()
     port = free_port()
     controller.reconfigure(
@@ -107,6 +109,7 @@ def test_one_service_may_mix_http_and_tcp(controller: Controller, origin: Origin
 
 
 def test_domains_decide_between_services_on_one_tcp_port(controller: Controller, echo: Callable[..., Echo]) -> None:
+    """T139."""
     controller.start()
     port = free_port()
     shared = {"reqMode": "tcp", "srcPort": str(port), **OUT}
@@ -130,6 +133,7 @@ def test_the_host_of_plain_http_decides_too(controller: Controller, origin: Orig
 
 
 def test_a_second_service_for_all_of_a_tcp_port_is_told(controller: Controller, echo: Callable[..., Echo]) -> None:
+    """T140: the elder one serves."""
     controller.start()
     port = free_port()
     shared = {"reqMode": "tcp", "srcPort": str(port), **OUT}
@@ -166,6 +170,7 @@ def test_a_port_that_another_program_has_is_that_services_error_alone(
 
 
 def test_a_group_shares_one_port(controller: Controller, echo: Callable[..., Echo]) -> None:
+    """T143, T145."""
     controller.start()
     port = free_port()
     group = {"reqMode": "tcp", "srcPort": str(port), "serviceGroup": "dbs", "balanceGroup": "leastconn"}
@@ -180,6 +185,7 @@ def test_a_group_shares_one_port(controller: Controller, echo: Callable[..., Ech
 def test_an_idle_tcp_connection_ends_after_its_tunnel_timeout(
     controller: Controller, echo: Callable[..., Echo]
 ) -> None:
+    """T141."""
     controller.start()
     port = free_port()
     controller.reconfigure("db", reqMode="tcp", srcPort=str(port), port=echo("db").port, timeoutTunnel="1", **OUT)
@@ -190,6 +196,7 @@ def test_an_idle_tcp_connection_ends_after_its_tunnel_timeout(
 
 
 def test_a_server_that_is_down_is_known_by_its_check(controller: Controller) -> None:
+    """T142."""
     controller.start()
     port = free_port()
     dead = str(free_port())
@@ -202,6 +209,7 @@ def test_a_server_that_is_down_is_known_by_its_check(controller: Controller) -> 
 
 
 def test_server_names_decide_on_an_sni_port(controller: Controller, echo: Callable[..., Echo]) -> None:
+    """T146, T147, T149."""
     controller.start()
     port = free_port()
     shared = {"reqMode": "sni", "srcPort": str(port), **OUT}
@@ -216,6 +224,7 @@ def test_server_names_decide_on_an_sni_port(controller: Controller, echo: Callab
 
 
 def test_sni_and_terminated_tls_share_a_port(tls: Tls, origin: Origins, echo: Callable[..., Echo]) -> None:
+    """T148."""
     (tls.certs / "a").write_text(make_certificate("a.org")[0])
     tls.begin()
     tls.reconfigure("web", serviceDomain="a.org", port=str(origin("web").port), **OUT)

@@ -55,6 +55,7 @@ def is_known(swarm: Swarm, container: str, service: str) -> bool:
 
 
 def test_a_call_for_all_reaches_all(replicas: Swarm) -> None:
+    """T178."""
     first, *others = replicas.containers("proxy", count=3)
     call = "/v1/docker-flow-proxy/reconfigure?serviceName=web&servicePath=/web&port=80&outboundHostname=127.0.0.1"
     status, answer = ask(replicas, first, f"{call}&distribute=true")
@@ -90,6 +91,7 @@ def test_the_listener_of_old_may_go_on_calling(replicas: Swarm) -> None:
 
 
 def test_the_companion_for_certificates_may_go_on_calling(replicas: Swarm) -> None:
+    """T200."""
     first, *others = replicas.containers("proxy", count=3)
     pem, _ = make_certificate("le.org")
     put = "/v1/docker-flow-proxy/cert?certName=le.org.pem&distribute=true"
@@ -108,6 +110,7 @@ def test_the_companion_for_certificates_may_go_on_calling(replicas: Swarm) -> No
 
 
 def test_a_certificate_for_all_is_everywhere_and_a_new_replica_takes_it_over(replicas: Swarm) -> None:
+    """T175."""
     first, *_ = replicas.containers("proxy", count=3)
     pem, _ = make_certificate("a.org")
     path = "/v1/docker-flow-proxy/cert?certName=a.org.pem&distribute=true"
@@ -129,6 +132,7 @@ def test_a_certificate_for_all_is_everywhere_and_a_new_replica_takes_it_over(rep
 
 
 def test_the_statistics_of_all_come_together(replicas: Swarm) -> None:
+    """T168."""
     first, *_ = replicas.containers("proxy", count=4)
     script = ASK.replace("print(answer.status)", "")
     text = replicas.docker("exec", first, "python3", "-c", script, "GET", "/v1/metrics?distribute=true", "")
