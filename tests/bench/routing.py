@@ -21,7 +21,7 @@ CONNECTIONS = 32
 @click.command()
 @click.option("--sizes", default="1,100,1000,10000", show_default=True, help="Numbers of routed services.")
 @click.option("--seconds", default=4, show_default=True, help="Of each run of wrk.")
-@click.option("--rounds", default=3, show_default=True, help="Runs of each, in alternation with the reference.")
+@click.option("--rounds", default=5, show_default=True, help="Runs of each, in alternation with the reference.")
 @click.option("--routes", default="last,middle,missing", show_default=True, help="Which routes are asked for.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("bench-routing.json"), show_default=True)
 def main(sizes: str, seconds: int, rounds: int, routes: str, output: Path) -> None:
