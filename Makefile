@@ -54,8 +54,9 @@ bench-routing: install haproxy
 	@command -v wrk >/dev/null || { [ -n "$(ADMIN)" ] && $(APT) wrk; } || { echo "wrk is missing: apt-get install wrk"; exit 1; }
 	PYTHONPATH=tests .venv/bin/python -m bench.routing
 
-bench-control: install haproxy
+bench-control: install test-tools
 	PYTHONPATH=tests .venv/bin/python -m bench.control
+	PYTHONPATH=tests .venv/bin/python -m bench.events
 
 lint: install
 	.venv/bin/ruff format --check

@@ -65,10 +65,11 @@ class Nothing(NamedTuple):
 
 
 class Runtime(NamedTuple):
-    """Changes through the runtime API, in the order in which they are safe; and the stand-ins afterwards."""
+    """Changes through the runtime API, in the order in which they are safe; and the stand-ins afterwards and before."""
 
     changes: tuple[Change, ...]
     stand_ins: Mapping[str, str]
+    before: Mapping[str, str]
 
 
 class Cause(StrEnum):
@@ -117,7 +118,7 @@ class Running:
         match plan:
             case Reload():
                 return Running.fresh(configuration)
-            case Runtime(_, stand_ins):
+            case Runtime(stand_ins=stand_ins):
                 spent = self.spent.union(stand_ins.values())
                 return replace(self, configuration=configuration, stand_ins=stand_ins, spent=spent)
             case Nothing():
@@ -175,7 +176,7 @@ def make_plan(running: Running | None, wanted: Configuration) -> Plan:
     )
     if len(changes) > _MANY:
         return Reload(Cause.RUNTIME, f"{len(changes)} changes at once")
-    return Runtime(changes, stand_ins) if changes or stand_ins != running.stand_ins else Nothing()
+    return Runtime(changes, stand_ins, running.stand_ins) if changes or stand_ins != running.stand_ins else Nothing()
 
 
 def described(plan: Plan) -> str:
@@ -183,8 +184,8 @@ def described(plan: Plan) -> str:
     match plan:
         case Reload(cause, detail):
             return f"{cause}: {detail}" if detail else str(cause)
-        case Runtime(changes, stand_ins):
-            names = {spare: name for name, spare in stand_ins.items()}
+        case Runtime(changes, stand_ins, before):
+            names = {spare: name for name, spare in [*before.items(), *stand_ins.items()]}
             subjects = dict.fromkeys(names.get(subject, subject) for subject in map(_subject, changes))
             return _few("changed", list(subjects))
     return "nothing"

@@ -312,22 +312,28 @@ class Swarm:
         """The services and their tasks, or all of them, asked for together so that one round sees both."""
         try:
             async with asyncio.TaskGroup() as calls:
-                services = calls.create_task(
-                    self._call(lambda client: client.services(filters=_filters("id", identities), status=True))
-                )
+                services = calls.create_task(self._services_of(identities))
                 tasks = calls.create_task(self._tasks_of(identities))
         except* SwarmUnavailable as errors:
             raise errors.exceptions[0] from None
-        return _understood(lambda raw: [as_service(item) for item in raw], services.result()), tasks.result()
+        return services.result(), tasks.result()
+
+    async def _services_of(self, identities: Collection[str] | None) -> list[SwarmService]:
+        raw = await self._call(lambda client: client.services(filters=_filters("id", identities), status=True))
+        return _understood(lambda listed: [as_service(item) for item in listed], raw)
 
     async def _tasks_of(self, identities: Collection[str] | None) -> Sequence[Mapping[str, Any]]:
-        """Docker answers 404 to a filter with a service that is gone; then all tasks are asked for."""
+        """Docker answers 404 to a filter with a service that is gone; then the tasks of those that are left are asked
+        for."""
         try:
             return await self._call(lambda client: client.tasks(filters=_filters("service", identities)))
         except SwarmUnavailable as error:
-            if not isinstance(error.__cause__, NotFound):
+            if identities is None or not isinstance(error.__cause__, NotFound):
                 raise
-            return await self._call(lambda client: client.tasks())
+            left = {service.id for service in await self._services_of(identities)} & set(identities)
+            if len(left) == len(identities):
+                raise
+        return await self._tasks_of(left) if left else ()
 
     def _place_all(self, raw: Sequence[Mapping[str, Any]], identities: Collection[str]) -> None:
         """Of services that some route sends to; one that only the API knows by its name is placed too."""

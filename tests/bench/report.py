@@ -1,4 +1,4 @@
-"""The figures of both benchmarks as tables for docs/performance.md, and as plots beside it."""
+"""The figures of the benchmarks as tables for docs/performance.md, and as plots beside it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ OTHERS = {
 @click.command()
 @click.argument("routing", type=click.Path(exists=True, path_type=Path), default=Path("bench-routing.json"))
 @click.argument("control", type=click.Path(exists=True, path_type=Path), default=Path("bench-control.json"))
-def main(routing: Path, control: Path) -> None:
-    """Prints the tables and writes the plots."""
+@click.argument("events", type=click.Path(path_type=Path), default=Path("bench-events.json"))
+def main(routing: Path, control: Path, events: Path) -> None:
+    """Prints the tables and writes the plots. The events are left out where there was no Swarm."""
     routes, costs = json.loads(routing.read_text()), json.loads(control.read_text())
-    sys.stdout.write("\n".join([*_routing_table(routes), "", *_changes_table(costs), "", *_sizes_table(costs), ""]))
+    seen = json.loads(events.read_text()) if events.exists() else []
+    tables = [_routing_table(routes), _changes_table(costs), _sizes_table(costs), _events_table(seen)]
+    sys.stdout.write("\n\n".join("\n".join(table) for table in tables) + "\n")
     _plot_routing(routes)
     _plot_changes(costs)
 
@@ -65,6 +68,11 @@ def _sizes_table(results: dict[str, Any]) -> list[str]:
         " | cold start, s | reload of the same by hand, ms |"
     )
     return [head, "| --- | --- | --- | --- | --- | --- | --- | --- |", *rows]
+
+
+def _events_table(results: list[dict[str, Any]]) -> list[str]:
+    rows = [f"| {r['services']:,} | {r['change']} | {r['p50_ms']:.0f} | {r['p99_ms']:.0f} |" for r in results]
+    return ["| services | change | p50, ms | p99, ms |", "| --- | --- | --- | --- |", *rows]
 
 
 def _plot_routing(results: list[dict[str, Any]]) -> None:

@@ -25,6 +25,7 @@ class Filter:
         self.fault: Fault = "none"
         self.storm = 0  # events in a second that nobody sent
         self.passed: Counter[str] = Counter()
+        self.whole: Counter[str] = Counter()  # of these, listings of everything
         self.refused: list[str] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, daemon))
         self._server.daemon_threads = True
@@ -65,6 +66,7 @@ def _handler(filtering: Filter, daemon: Path) -> type[BaseHTTPRequestHandler]:
                 self._answer(403, b'{"message": "forbidden"}')
                 return
             filtering.passed[found[1]] += 1
+            filtering.whole[found[1]] += "filters=%7B%22" not in self.path
             upstream = _Daemon(daemon)
             upstream.request("GET", self.path)
             answer = upstream.getresponse()

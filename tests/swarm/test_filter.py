@@ -144,6 +144,18 @@ def test_a_stream_of_events_that_fell_silent_is_noticed(clear_swarm: Swarm, besi
         eventually(lambda: beside.status["swarm"]["last_event"], within=5)
 
 
+def test_a_change_of_one_service_lists_no_other(clear_swarm: Swarm, beside: Controller, port: str) -> None:
+    with watch(clear_swarm, beside) as filtering:
+        create(clear_swarm, port, "staying")
+        eventually(lambda: is_routed(beside, "staying"), within=5)
+        before = filtering.whole.copy()
+        create(clear_swarm, port, "web")
+        eventually(lambda: is_routed(beside, "web"), within=5)
+        clear_swarm.docker("service", "rm", "web")
+        eventually(lambda: not is_routed(beside, "web"), within=5)
+        assert filtering.whole == before
+
+
 def test_a_thousand_events_a_second_are_a_few_listings(clear_swarm: Swarm, beside: Controller, port: str) -> None:
     with watch(clear_swarm, beside) as filtering:
         create(clear_swarm, port, "web")

@@ -24,6 +24,9 @@ from flowproxy.plan import (
     make_plan,
     state,
 )
+from flowproxy.plan import (
+    described as in_words,
+)
 from flowproxy.render import Configuration, Renderer, Server
 from flowproxy.routing import Candidate, compile_routes
 from flowproxy.settings import Settings
@@ -140,7 +143,7 @@ def test_a_server_waits_for_its_check_where_others_stay(before: list[str], cauti
 def test_another_path_of_a_known_service_needs_no_reload() -> None:
     made = plan(configuration(web="/a"), configuration(web="/a,/b"))
 
-    assert made == Runtime((AddEntry("any", "/b", "web-be80_0"),), {})
+    assert made == Runtime((AddEntry("any", "/b", "web-be80_0"),), {}, {})
 
 
 def test_very_many_changes_are_quicker_as_a_reload() -> None:
@@ -193,6 +196,16 @@ def test_a_name_that_gets_another_address_is_made_free_first(servers: dict[str, 
 
     assert isinstance(made, Runtime)
     assert applied(state(running, {}), made.changes) == state(wanted, {})
+
+
+def test_the_log_names_a_service_that_leaves_its_spare() -> None:
+    came = plan(configuration(), with_server := configuration({"web": ["10.0.0.1"]}, web="/web"))
+    assert isinstance(came, Runtime)
+    running = Running.fresh(configuration()).after(came, with_server)
+
+    gone = make_plan(running, configuration())
+
+    assert in_words(gone) == "changed the route /web, web-be80_0"
 
 
 def test_an_entry_whose_backend_changes_is_set() -> None:

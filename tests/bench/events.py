@@ -1,0 +1,187 @@
+"""From a change in a real Swarm to the route that shows it, at many sizes: the second half of `make bench-control`.
+
+The services that are only there to be many are placed on no node. What is measured from the call to Docker has
+Docker's own part in it; scaling is measured from the moment that Docker says the new task runs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+from support import eventually, free_port
+from swarm import images, testbed
+from swarm.client import answers, get
+from swarm.testbed import Swarm
+
+CALLS, TASKS = 20, 6
+# Where a route leads that needs no container: the proxy's own API, which has no such path and says 404.
+NOWHERE = {"outboundHostname": "127.0.0.1", "port": "8080"}
+SCALED = "scaled"
+
+
+@click.command()
+@click.option("--sizes", default="1,1000,10000", show_default=True, help="Numbers of services.")
+@click.option("--output", type=click.Path(path_type=Path), default=Path("bench-events.json"), show_default=True)
+def main(sizes: str, output: Path) -> None:
+    """Prints a line for each measurement, and writes all of them as JSON."""
+    if missing := testbed.missing_requirement():
+        _say(f"nothing is measured from Swarm events: {missing}")
+        return
+    results = []
+    with testbed.running_swarm() as swarm, ThreadPoolExecutor(8) as threads:
+        proxy = _Proxy(swarm)
+        for size in map(int, sizes.split(",")):
+            missing_services = range(proxy.services(), size)
+            list(threads.map(lambda number: proxy.create(f"one{number}", f"/one{number}"), missing_services))
+            eventually(partial(proxy.routes, size), within=300)
+            _add(proxy, f"at{size}-first")  # and is done with what led there
+            results += [_measured(size, name, measure) for name, measure in _measures(proxy, f"at{size}-").items()]
+        swarm.clear()
+    output.write_text(json.dumps(results, indent=1))
+
+
+class _Proxy:
+    """Flowproxy as a service, as its users run it, and one service with tasks beside it."""
+
+    def __init__(self, swarm: Swarm) -> None:
+        self.swarm = swarm
+        images.load_base(swarm)
+        flowproxy, origin = images.build_flowproxy(swarm), images.build_origin(swarm)
+        self.traffic, self.port = free_port(), free_port()
+        swarm.docker("network", "create", "--driver", "overlay", "proxy")
+        common = "--detach --no-resolve-image --network proxy --endpoint-mode dnsrr"
+        ports = "".join(
+            f" --publish mode=host,published={here},target={there}"
+            for here, there in ((self.traffic, 80), (self.port, 8080))
+        )
+        socket = f"--mount type=bind,source={swarm.socket},target=/var/run/docker.sock,readonly"
+        swarm.docker("service", "create", *f"{common} --name proxy --user root{ports} {socket}".split(), flowproxy)
+        labels = f"--label com.df.notify=true --label com.df.servicePath=/{SCALED} --label com.df.port=8080"
+        swarm.docker("service", "create", *f"{common} --name {SCALED} {labels}".split(), origin)
+        eventually(answers(self._url(f"/{SCALED}/hello")), within=60)
+
+    def routes(self, size: int) -> bool:
+        return self.services() >= size
+
+    def services(self) -> int:
+        """How many have a route."""
+        return int(json.loads(get(f"http://127.0.0.1:{self.port}/v1/status").text)["services"])
+
+    def create(self, name: str, path: str) -> None:
+        self._post("/services/create", _specification(name, path))
+
+    def update(self, name: str, path: str) -> None:
+        version = self.swarm.api.inspect_service(name)["Version"]["Index"]
+        self._post(f"/services/{name}/update?version={version}", _specification(name, path))
+
+    def remove(self, name: str) -> None:
+        self.swarm.api.remove_service(name)
+
+    def routed(self, path: str) -> bool:
+        return get(self._url(path)).status != 503
+
+    def answers_by(self, container: str) -> bool:
+        return get(self._url(f"/{SCALED}/hello")).text == f"hello from {container[:12]}\n"
+
+    def _url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.traffic}{path}"
+
+    def _post(self, path: str, body: dict[str, Any]) -> None:
+        self.swarm.api._post_json(self.swarm.api._url(path), data=body).raise_for_status()
+
+
+def _specification(name: str, path: str) -> dict[str, Any]:
+    given = {"notify": "true", "servicePath": path, **NOWHERE}
+    return {
+        "Name": name,
+        "Labels": {f"com.df.{key}": value for key, value in given.items()},
+        "TaskTemplate": {
+            "ContainerSpec": {"Image": "nobody/runs-this"},
+            "Placement": {"Constraints": ["node.labels.nowhere==true"]},
+        },
+        "Mode": {"Replicated": {"Replicas": 1}},
+    }
+
+
+def _measures(proxy: _Proxy, prefix: str) -> dict[str, Callable[[], list[float]]]:
+    """Each gives seconds, one for each change."""
+    names = [f"{prefix}{number:02}" for number in range(CALLS)]
+    return {
+        "add": lambda: [_add(proxy, name) for name in names],
+        "change": lambda: [_change(proxy, name) for name in names],
+        "scale": lambda: _scale(proxy),
+        "remove": lambda: [_remove(proxy, name) for name in names],
+    }
+
+
+def _add(proxy: _Proxy, name: str) -> float:
+    return _until(lambda: proxy.routed(f"/{name}"), lambda: proxy.create(name, f"/{name}"))
+
+
+def _change(proxy: _Proxy, name: str) -> float:
+    return _until(lambda: proxy.routed(f"/changed-{name}"), lambda: proxy.update(name, f"/changed-{name}"))
+
+
+def _remove(proxy: _Proxy, name: str) -> float:
+    return _until(lambda: not proxy.routed(f"/changed-{name}"), lambda: proxy.remove(name))
+
+
+def _until(condition: Callable[[], bool], act: Callable[[], None]) -> float:
+    began = time.monotonic()
+    act()
+    _wait(condition)
+    return time.monotonic() - began
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    """Asks without a pause: what is measured is a matter of milliseconds."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "nothing has changed for a minute"
+
+
+def _scale(proxy: _Proxy) -> list[float]:
+    swarm, known, times = proxy.swarm, set(proxy.swarm.containers(SCALED)), []
+    for count in range(2, TASKS + 1):
+        swarm.docker("service", "scale", "--detach", f"{SCALED}={count}")
+        (new,) = set(swarm.containers(SCALED, count)) - known
+        known.add(new)
+        _wait(partial(proxy.answers_by, new))
+        answered = time.time()
+        task = next(t for t in swarm.tasks(SCALED) if t["Status"]["ContainerStatus"]["ContainerID"] == new)
+        times.append(answered - _seconds(task["Status"]["Timestamp"]))
+    swarm.docker("service", "scale", "--detach", f"{SCALED}=1")
+    swarm.containers(SCALED)
+    return times
+
+
+def _seconds(timestamp: str) -> float:
+    return datetime.fromisoformat(timestamp).timestamp()
+
+
+def _measured(size: int, name: str, measure: Callable[[], list[float]]) -> dict[str, Any]:
+    times = sorted(measure())
+    worst = times[math.ceil(len(times) * 0.99) - 1]
+    result = {"services": size, "change": name, "p50_ms": times[len(times) // 2] * 1000, "p99_ms": worst * 1000}
+    figures = f"p50 {result['p50_ms']:6.0f} ms, p99 {result['p99_ms']:6.0f} ms in {len(times)} changes"
+    _say(f"{size:6} services, {name:6} {figures}")
+    return result
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
