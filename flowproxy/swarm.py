@@ -363,6 +363,9 @@ class Swarm:
                 self._forget(name)
                 continue
             parameters = parameters_of(service, name, self._settings.label_prefix)
+            known = self._registry.get(name)
+            if known and known[1:] == (Origin.SWARM, service.created, parameters) and not self._registry.refusal(name):
+                continue
             self._deprecations.tell(parameters)
             try:
                 asked = parse(parameters, self._settings.defaults)
@@ -374,7 +377,6 @@ class Swarm:
             if not self._settings.takes(asked):
                 self._forget(name)
                 continue
-            known = self._registry.get(name)
             for warning in asked.warnings if known is None or known.service != asked else ():
                 _log.warning("label has no effect", service=name, warning=warning)
             self._registry.put(Entry(asked, Origin.SWARM, service.created, parameters))

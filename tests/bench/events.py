@@ -117,9 +117,9 @@ def _measures(proxy: _Proxy, prefix: str) -> dict[str, Callable[[], list[float]]
     """Each gives seconds, one for each change."""
     names = [f"{prefix}{number:02}" for number in range(CALLS)]
     return {
+        "scale": lambda: _scale(proxy),
         "add": lambda: [_add(proxy, name) for name in names],
         "change": lambda: [_change(proxy, name) for name in names],
-        "scale": lambda: _scale(proxy),
         "remove": lambda: [_remove(proxy, name) for name in names],
     }
 
