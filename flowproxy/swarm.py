@@ -61,6 +61,7 @@ _DOUBT_FOR, _DOUBT_EVERY = 30.0, 5.0  # of a listing that is empty all at once
 _OLD_VERSION = "1.41"
 _SPOKEN_VERSION = re.compile(r"(?:Minimum|Maximum) supported API version is ([0-9.]+[0-9])")
 _MANY = 20  # more services than this are listed together
+_GATHER = 0.5  # seconds between two such listings, because each may come to a reload
 _BACKOFF = (0.2, 0.5, 1.0, 2.0, 3.0)
 
 
@@ -218,7 +219,8 @@ class Swarm:
             moved, self._moved = self._moved, set()
             if moved:
                 await self._list_moved(moved)
-                rested = time.monotonic() + (time.monotonic() - now) / _QUICK_SHARE
+                cost = time.monotonic() - now
+                rested = now + cost + max(cost / _QUICK_SHARE, _GATHER if len(moved) > _MANY else 0)
             if now - polled > slowly:
                 await self._list_tasks(self._services.keys())
                 polled = time.monotonic()

@@ -31,6 +31,11 @@ def origin_image(swarm: Swarm, base_image: str) -> str:
     return images.build_origin(swarm)
 
 
+@pytest.fixture(scope="session")
+def filter_image(swarm: Swarm, base_image: str) -> str:
+    return images.build_filter(swarm)
+
+
 @pytest.fixture(scope="module")
 def clear_swarm(swarm: Swarm) -> Iterator[Swarm]:
     """The Swarm with nothing on it, and with nothing on it again after the module."""

@@ -1,4 +1,7 @@
-"""A proxy in front of the Docker socket: it lets through what only reads, and fails in the ways that it is told to."""
+"""A proxy in front of the Docker socket: it lets through what only reads, and fails in the ways that it is told to.
+
+As a program it listens on port 2375 of all addresses, as such proxies do in a stack.
+"""
 
 import http.client
 import json
@@ -21,13 +24,15 @@ ALLOWED = re.compile(r"(?:/v[0-9.]+)?/(services|tasks|nodes|networks|events)(?:\
 class Filter:
     """Listens on a port of 127.0.0.1, with TLS when it is given a context. Only GET of what `ALLOWED` names passes."""
 
-    def __init__(self, daemon: Path, context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, daemon: Path, context: ssl.SSLContext | None = None, address: tuple[str, int] = ("127.0.0.1", 0)
+    ) -> None:
         self.fault: Fault = "none"
         self.storm = 0  # events in a second that nobody sent
         self.passed: Counter[str] = Counter()
         self.whole: Counter[str] = Counter()  # of these, listings of everything
         self.refused: list[str] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, daemon))
+        self._server = ThreadingHTTPServer(address, _handler(self, daemon))
         self._server.daemon_threads = True
         if context:
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
@@ -127,3 +132,8 @@ def _handler(filtering: Filter, daemon: Path) -> type[BaseHTTPRequestHandler]:
             pass
 
     return Handler
+
+
+if __name__ == "__main__":
+    with Filter(Path("/var/run/docker.sock"), address=("", 2375)):
+        threading.Event().wait()

@@ -20,6 +20,7 @@ LOCK = REPOSITORY / "requirements.lock"
 BASE = "debian:trixie-slim"
 FLOWPROXY = "flowproxy:test"
 ORIGIN = "flowproxy-origin:test"
+FILTER = "flowproxy-filter:test"
 STAGES = {name: f"flowproxy-{name}:test" for name in ("runtime", "libraries")}  # without our own code
 
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -49,14 +50,23 @@ def build_flowproxy(swarm: Swarm) -> str:
 
 def build_origin(swarm: Swarm) -> str:
     """Builds tests/swarm/origin.py on the stage that has Python, and nothing of ours."""
+    return _build_program(swarm, ORIGIN, "origin.py", "nobody")
+
+
+def build_filter(swarm: Swarm) -> str:
+    """Builds tests/swarm/filter.py likewise, as the root that the Docker socket belongs to."""
+    return _build_program(swarm, FILTER, "filter.py", "root")
+
+
+def _build_program(swarm: Swarm, image: str, program: str, user: str) -> str:
     _load_stages(swarm)
-    context = swarm.folder / "origin"
+    context = swarm.folder / program.removesuffix(".py")
     context.mkdir()
-    shutil.copy(Path(__file__).with_name("origin.py"), context)
-    recipe = f'FROM {STAGES["runtime"]}\nCOPY origin.py /\nUSER nobody\nENTRYPOINT ["python3", "/origin.py"]\n'
+    shutil.copy(Path(__file__).with_name(program), context)
+    recipe = f'FROM {STAGES["runtime"]}\nCOPY {program} /\nUSER {user}\nENTRYPOINT ["python3", "/{program}"]\n'
     (context / "Dockerfile").write_text(recipe)
-    _build(swarm, ORIGIN, context / "Dockerfile", context)
-    return ORIGIN
+    _build(swarm, image, context / "Dockerfile", context)
+    return image
 
 
 def _bootstrap(swarm: Swarm, mirror: str) -> None:
