@@ -326,9 +326,9 @@ class Api:
         return await self._replicas.pass_on(request.method, request.path, query, await request.read(), created)
 
     async def _created(self, request: web.Request) -> float:
-        """When a service was asked for. A newcomer is no elder because the clock was put back. A replica that passes
-        a call on says when it was first made, so that all of them take the same service for the elder."""
-        now = max(time.time(), self._registry.newest)
+        """When a service was asked for. A replica that passes a call on says when it was first made, so that all of
+        them take the same service for the elder."""
+        now = self._registry.created_at(time.time())
         told = request.headers.get(CREATED)
         if told is None or not await self._replicas.includes(request.remote or ""):
             return now

@@ -187,7 +187,7 @@ async def _register_demo(stack: contextlib.AsyncExitStack, registry: Registry) -
         "outboundHostname": "127.0.0.1",
     }
     with contextlib.suppress(OwnedElsewhere):
-        registry.put(Entry(parse(parameters), Origin.ENVIRONMENT, time.time(), parameters))
+        registry.put(Entry(parse(parameters), Origin.ENVIRONMENT, registry.created_at(time.time()), parameters))
 
 
 async def _announce(

@@ -73,7 +73,7 @@ class Informants:
         try:
             service = parse(parameters, self._settings.defaults)
             if service.replicas != 0 and self._settings.takes(service):
-                self._registry.put(Entry(service, Origin.API, time.time(), parameters))
+                self._registry.put(Entry(service, Origin.API, self._registry.created_at(time.time()), parameters))
         except (InvalidService, OwnedElsewhere) as error:
             _log.warning("service of a listener is not used", reason=str(error))
 

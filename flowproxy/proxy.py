@@ -199,7 +199,7 @@ class Proxy:
             return None
         pid = self._pid or 0
         try:
-            uptime = int(time.time() - psutil.Process(pid).create_time())
+            uptime = max(0, int(time.time() - psutil.Process(pid).create_time()))
         except psutil.Error:
             uptime = 0
         return ProxyStatus(info.get("Version", ""), pid, int(info.get("Pid", "0")), uptime)

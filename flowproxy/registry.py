@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Set
 from enum import StrEnum
@@ -62,12 +63,16 @@ class Registry:
         self._certificates: dict[str, Certificate] = {}
         self._users_of_hosts: Counter[str] = Counter()
         self._remarks: dict[str, str] = {}
-        self.newest = 0.0  # when the youngest was created
+        self._newest = 0.0  # when the youngest was created
 
     @property
     def hosts(self) -> Set[str]:
         """Every name that some destination sends its requests to."""
         return self._users_of_hosts.keys()
+
+    def created_at(self, now: float) -> float:
+        """When a newcomer is created: now, but later than all that are known, though the clock was put back."""
+        return max(now, math.nextafter(self._newest, math.inf))
 
     def put(self, entry: Entry) -> int:
         """Adds or replaces a service; returns the generation that holds it.
@@ -183,7 +188,7 @@ class Registry:
         before = self._entries.pop(name, None)
         if entry:
             self._entries[name] = entry
-            self.newest = max(self.newest, entry.created)
+            self._newest = max(self._newest, entry.created)
             self._users_of_hosts.update(entry.service.hosts())
         for host in before.service.hosts() if before else ():
             self._users_of_hosts[host] -= 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -26,6 +27,8 @@ from support import eventually
 
 Origins = Callable[[str], Origin]
 
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+needs_faketime = pytest.mark.skipif(FAKETIME is None, reason="turning the clock needs libfaketime")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file system needs root")
 
 
@@ -130,6 +133,33 @@ def _unwritable(folder: Path, how: str) -> Iterator[str]:
 
 
 @needs_root
+@needs_faketime
+def test_a_clock_that_jumps(controller: Controller, origin: Origins, tmp_path: Path) -> None:
+    """The controller's alone, by an hour back and a day ahead: what is asked for is live at once, and nobody becomes
+    an elder by it."""
+    clock = tmp_path / "clock"
+    clock.write_text("+0")
+    preloaded = {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1"}
+    controller.start(**preloaded, FAKETIME_DONT_FAKE_MONOTONIC="1")
+    given = {"servicePath": "/", "port": str(origin("web").port), "outboundHostname": "127.0.0.1"}
+    assert controller.reconfigure("web", **given).status == 200
+    with requests_all_the_time(controller.traffic, "/") as statuses:
+        for number, jump in enumerate(("-1h", "+1d", "-1h")):
+            clock.write_text(jump)
+            late = {**given, "port": str(origin(f"late{number}").port)}
+            began = time.monotonic()
+            assert controller.reconfigure(f"late{number}", **late | {"servicePath": f"/{number}"}).status == 200
+            assert controller.get(f"/{number}").text.startswith(f"late{number} ")
+            assert controller.reconfigure(f"a-rival{number}", **late).status == 200
+            assert time.monotonic() - began < 2
+            assert controller.get("/").text.startswith("web ")
+            assert controller.status["ready"]
+    assert set(statuses) == {200}
+    assert {conflict["winner"] for conflict in controller.status["conflicts"]} == {"web"}
+    hours = set(re.findall(r"^(\d\d):\d\d:\d\d", controller.log.read_text(), re.MULTILINE))
+    assert len(hours) > 1, "the clock was not turned"
+
+
 def test_name_servers_that_do_not_answer(controller: Controller, origin: Origins, tmp_path: Path) -> None:
     port = str(origin("web").port)
     (tmp_path / "resolv.conf").write_text("nameserver 127.99.99.99\noptions timeout:30 attempts:5\n")

@@ -53,7 +53,15 @@ def test_ages_are_those_that_were_saved_in_whatever_order_they_are_read() -> Non
     registry.put(entry("older", created=5))
 
     assert registry.snapshot().entries["older"].created == 5
-    assert registry.newest == 9
+
+
+def test_a_newcomer_is_the_youngest_though_the_clock_was_put_back() -> None:
+    registry = Registry()
+    registry.put(entry("web", created=9))
+
+    assert registry.created_at(10) == 10
+    assert registry.created_at(9) > 9
+    assert registry.created_at(1) > 9
 
 
 def test_the_swarm_takes_over_what_the_api_registered() -> None:
