@@ -273,19 +273,17 @@ class Api:
         return web.json_response([described_route(route) for route in self._reconciler.outcome.table.routes])
 
     async def explain(self, request: web.Request) -> web.Response:
-        url = urlsplit(request.query.get("url", ""))
-        if not url.hostname:
-            raise InvalidService(
-                "", (Problem("url", url.geturl(), "give a whole one, such as http://example.org/api"),)
-            )
-        port = url.port or (443 if url.scheme == "https" else 80)
-        asked = Request(url.hostname, url.path or "/", port)
+        given = request.query.get("url", "")
+        asked = _request_for(given)
+        if asked is None:
+            wrong = Problem("url", given, "give a whole one, such as ?url=http://example.org/api")
+            return web.json_response({"error": str(wrong)}, status=400)
         routes = self._reconciler.outcome.table.routes
         chosen = match(routes, asked)
         nearly = [route for route in routes if route.covers(asked) and route is not chosen]
         return web.json_response(
             {
-                "url": url.geturl(),
+                "url": given,
                 "route": described_route(chosen) if chosen else None,
                 "reason": f"the most specific route that matches is {chosen}"
                 if chosen
@@ -364,6 +362,16 @@ def _is_true(value: str) -> bool:
 
 async def _without_slash(request: web.Request) -> web.Response:
     raise web.HTTPMovedPermanently(request.rel_url.with_path(request.path.rstrip("/")).with_query(request.query))
+
+
+def _request_for(url: str) -> Request | None:
+    """A GET of a whole URL; None when it is none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return None
+    return Request(parts.hostname, parts.path or "/", port) if parts.hostname else None
 
 
 @web.middleware

@@ -157,7 +157,10 @@ def test_explain_names_the_route_and_the_reason(api: Controller) -> None:
 
     found = api.api("/v1/explain", url="http://acme.com/x").json
     assert found["route"]["service"] == "web"
-    assert api.api("/v1/explain", url="nonsense").status == 400
+    for wrong in ("", "nonsense", "http://acme.com:99999/", "http://[1/"):
+        answer = api.api("/v1/explain", url=wrong)
+        assert answer.status == 400
+        assert answer.json["error"].endswith("give a whole one, such as ?url=http://example.org/api")
     api.api("/v1/remove", serviceName="web")
     assert api.api("/v1/explain", url="http://acme.com/x").json["reason"] == "no route matches; the answer is 503"
 
