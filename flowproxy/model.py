@@ -137,9 +137,10 @@ def _rewrites(value: object) -> object:
 
 
 def _lines(value: str) -> str:
-    for line in value.splitlines():
-        checked_line(line.replace("\t", " "))
-    return value.replace("\t", " ")
+    value = value.replace("\r\n", "\n").replace("\t", " ")
+    for line in value.split("\n"):
+        checked_line(line)
+    return value
 
 
 def _extra(value: str) -> str:

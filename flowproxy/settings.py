@@ -16,7 +16,7 @@ from pydantic import AliasChoices, AliasGenerator, BeforeValidator, Field, Secre
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from flowproxy.errors import InvalidSettings
-from flowproxy.model import Defaults, Flag, Port, Service
+from flowproxy.model import Defaults, Flag, Lines, Port, Service
 from flowproxy.quoting import word
 
 Seconds = Annotated[int, Field(ge=1, le=30 * 86400)]
@@ -69,7 +69,7 @@ class Settings(BaseSettings):
         False, description="Whether only services with our PROXY_INSTANCE_NAME are taken."
     )
     proxy_instance_name: str = Field("docker-flow", description="The name of this proxy among several.")
-    users: str = Field(
+    users: Lines = Field(
         "", description="`name:password` items, separated by commas, who may use services without users."
     )
     users_pass_encrypted: Flag = Field(False, description="Whether the passwords of USERS are crypt hashes.")

@@ -45,6 +45,7 @@ def attempt(evil: dict[str, str]) -> Configuration | InvalidService | None:
 @example(Hostile("backendExtra", "\ndefaults\n  timeout server 1\n"))
 @example(Hostile("aclName", "other"))
 @example(Hostile("users", "admin:a\nuser root insecure-password x"))
+@example(Hostile("users", "admin:\rpassword"))
 def test_no_value_of_a_parameter_reaches_another_service(hostile: Hostile) -> None:
     evil = {"serviceName": "evil", "servicePath": "/evil", "port": "80", hostile.parameter: hostile.value}
     found = attempt(evil)
