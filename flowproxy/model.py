@@ -176,6 +176,9 @@ HeaderLine = Annotated[
 HeaderName = Annotated[
     Line, AfterValidator(_matching(re.compile(r"[!%&*+.^|~\w-]+(?: +\S.*)?"), "is not the name of a header"))
 ]
+Words = Annotated[
+    str, AfterValidator(_matching(re.compile(r"[!-~]+(?: +[!-~]+)*"), "is not words of ASCII with spaces between them"))
+]
 Lines = Annotated[str, AfterValidator(_lines)]
 Method = Annotated[
     str,
@@ -390,8 +393,8 @@ class Service(Parameters):
     add_res_header: tuple[HeaderLine, ...] = Field((), description="Response headers to add.")
     set_res_header: tuple[HeaderLine, ...] = Field((), description="Response headers to set.")
     del_res_header: tuple[HeaderName, ...] = Field((), description="Response headers to delete.")
-    compression_algo: Line | None = Field(None, description="Compression of responses, such as `gzip`.")
-    compression_type: Line | None = Field(None, description="The media types that are compressed.")
+    compression_algo: Words | None = Field(None, description="Compression of responses, such as `gzip`.")
+    compression_type: Words | None = Field(None, description="The media types that are compressed.")
     backend_extra: Annotated[Lines, AfterValidator(_extra)] | None = Field(
         None, description="Lines of HAProxy configuration for the backend."
     )
