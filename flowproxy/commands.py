@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -196,6 +197,31 @@ def server_states(answer: str) -> list[ServerState]:
         ServerState(name=f[3], address=f[4], port=f[18], is_up=f[5] == _UP, is_in_maintenance=bool(int(f[6]) & 1))
         for f in lines
         if len(f) > 18
+    ]
+
+
+class ServerHealth(NamedTuple):
+    """What HAProxy thinks of a server, in its own words, and what its last check said."""
+
+    name: str
+    address: str
+    state: str
+    check: str
+
+    @property
+    def is_up(self) -> bool:
+        return self.state.startswith("UP") or self.state == "no check"
+
+
+def server_health(statistics: str) -> list[ServerHealth]:
+    """The servers in an answer to `show stat` (management guide, 9.1)."""
+    rows = csv.DictReader(statistics.removeprefix("# ").splitlines())
+    return [
+        ServerHealth(
+            row["svname"], row["addr"], row["status"], ": ".join(filter(None, (row["check_desc"], row["last_chk"])))
+        )
+        for row in rows
+        if row.get("type") == "2"
     ]
 
 

@@ -25,7 +25,16 @@ import aiohttp
 import psutil
 import structlog
 
-from flowproxy.commands import commands, failed_reloads, fields, old_workers, proofs, server_states
+from flowproxy.commands import (
+    ServerHealth,
+    commands,
+    failed_reloads,
+    fields,
+    old_workers,
+    proofs,
+    server_health,
+    server_states,
+)
 from flowproxy.errors import ProxyUnavailable, Rejected
 from flowproxy.files import write_whole
 from flowproxy.plan import Cause, Change, Nothing, Plan, Reload, RemoveServer
@@ -214,6 +223,10 @@ class Proxy:
     async def statistics(self) -> str:
         """HAProxy's statistics as CSV (management guide, 9.1). Raises ProxyUnavailable."""
         return await self._worker.ask("show stat") + "\n"
+
+    async def health(self, backend: str) -> list[ServerHealth]:
+        """Of the servers of a backend, by its name in HAProxy. Raises ProxyUnavailable."""
+        return server_health(await self._worker.ask(f"show stat {backend} 4 -1"))
 
     async def exporter(self) -> str:
         """What HAProxy's own exporter says; nothing where it was not built in or cannot be reached."""

@@ -80,6 +80,10 @@ class Reconciler:
         self._running = None
         self.wake()
 
+    def name_in_haproxy(self, backend: str) -> str:
+        """A stand-in's, where one stands in for the backend."""
+        return self._running.stand_ins.get(backend, backend) if self._running else backend
+
     def by_name(self, figures: str) -> str:
         """Lines about backends, with those of stand-ins under the names that they stand in for, and none of spares."""
         names = {spare: name for name, spare in self._running.stand_ins.items()} if self._running else {}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from controller import Controller, fetch
+from controller import Controller, Origin, fetch
+from support import eventually, free_port
 
 GOOD = {"servicePath": "/", "port": "80", "outboundHostname": "127.0.0.1"}
 
@@ -152,17 +154,43 @@ def test_services_and_routes_say_what_became_of_them(api: Controller) -> None:
     assert len(api.api("/v1/services").json) == 2
 
 
-def test_explain_names_the_route_and_the_reason(api: Controller) -> None:
-    api.reconfigure("web", **GOOD)
+def test_explain_names_the_route_and_its_servers(api: Controller, origin: Callable[[str], Origin]) -> None:
+    port = origin("web").port
+    api.reconfigure("web", **GOOD | {"port": str(port)})
 
     found = api.api("/v1/explain", url="http://acme.com/x").json
     assert found["route"]["service"] == "web"
+    assert found["reason"] == "the most specific route that matches is */"
+    assert [server["address"] for server in found["servers"]] == [f"127.0.0.1:{port}"]
+    assert found["servers"][0]["state"].startswith("UP")
     for wrong in ("", "nonsense", "http://acme.com:99999/", "http://[1/"):
         answer = api.api("/v1/explain", url=wrong)
         assert answer.status == 400
         assert answer.json["error"].endswith("give a whole one, such as ?url=http://example.org/api")
     api.api("/v1/remove", serviceName="web")
     assert api.api("/v1/explain", url="http://acme.com/x").json["reason"] == "no route matches; the answer is 503"
+
+
+def test_explain_says_that_nobody_answers(api: Controller) -> None:
+    api.reconfigure("web", **GOOD | {"port": str(free_port())})
+
+    def dead() -> bool:
+        found = api.api("/v1/explain", url="http://acme.com/x").json
+        return found["reason"].endswith("but none of its servers is up") and "refused" in found["servers"][0]["check"]
+
+    eventually(dead)
+
+
+def test_explain_shows_what_else_the_host_has_and_who_is_refused(controller: Controller) -> None:
+    wrong = {"NAME": "wrong", "PATH": "/wbe", "DOMAIN": "acme.com"}
+    environment = {f"DFP_SERVICE_SERVICE_{key}": value for key, value in wrong.items()}
+    controller.start(**environment, DFP_SERVICE_PORT="80", DFP_SERVICE_BACKEND_EXTRA="no-such-keyword")
+    controller.reconfigure("web", **GOOD | {"serviceDomain": "acme.com", "servicePath": "/web"})
+
+    found = controller.api("/v1/explain", url="http://acme.com/wbe").json
+    assert found["reason"] == "no route matches; the answer is 503"
+    assert [(route["host"], route["path"]) for route in found["others"]] == [("acme.com", "/web")]
+    assert "no-such-keyword" in found["refused"]["wrong"]
 
 
 def test_the_status_tells_what_runs(api: Controller) -> None:

@@ -26,10 +26,12 @@ def proxied(clear_swarm: Swarm, flowproxy_image: str) -> Swarm:
     return swarm
 
 
-def create(swarm: Swarm, name: str, image: str, mode: str, *options: str, **parameters: str) -> None:
+def create(
+    swarm: Swarm, name: str, image: str, mode: str, *options: str, network: str = "proxy", **parameters: str
+) -> None:
     given = {"notify": "true", "port": "8080", "servicePath": f"/{name}", **parameters}
     labels = [f"--label=com.df.{key}={value}" for key, value in given.items()]
-    common = f"--detach --no-resolve-image --name {name} --network proxy --endpoint-mode {mode}"
+    common = f"--detach --no-resolve-image --name {name} --network {network} --endpoint-mode {mode}"
     swarm.docker("service", "create", *common.split(), *options, *labels, image)
 
 
@@ -72,3 +74,21 @@ def test_a_client_stays_with_its_task_whatever_happens_to_others(proxied: Swarm,
     assert with_its_task()
     others = {get("http://127.0.0.1/sticky/hello").text for _ in range(40)}
     assert len(others) == 5
+
+
+def test_a_service_that_cannot_be_reached_is_told_which_network_to_add(proxied: Swarm, origin_image: str) -> None:
+    proxied.docker("network", "create", "--driver", "overlay", "apart")
+    create(proxied, "lonely", origin_image, "dnsrr", network="apart")
+    proxied.containers("lonely")
+
+    def explained() -> str:
+        return str(json.loads(get("http://127.0.0.1:8080/v1/explain?url=http://any.org/lonely").text)["reason"])
+
+    remark = "it is on no network of the proxy; add proxy to it"
+    eventually(lambda: explained().endswith(f"service lonely has no server: {remark}"), within=20)
+    assert json.loads(get("http://127.0.0.1:8080/v1/services/lonely").text)["warnings"] == [remark]
+    assert get("http://127.0.0.1/lonely/hello").status == 503
+    proxied.docker("service", "update", "--detach", "--network-add", "proxy", "lonely")
+    eventually(answers("http://127.0.0.1/lonely/hello"), within=40)
+    assert eventually(lambda: "no server" not in explained(), within=5)
+    assert json.loads(get("http://127.0.0.1:8080/v1/services/lonely").text)["warnings"] == []
