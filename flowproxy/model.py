@@ -177,7 +177,13 @@ HeaderName = Annotated[
     Line, AfterValidator(_matching(re.compile(r"[!%&*+.^|~\w-]+(?: +\S.*)?"), "is not the name of a header"))
 ]
 Words = Annotated[
-    str, AfterValidator(_matching(re.compile(r"[!-~]+(?: +[!-~]+)*"), "is not words of ASCII with spaces between them"))
+    str,
+    AfterValidator(
+        _matching(
+            re.compile(r"[A-Za-z0-9.+*/_-]+(?: +[A-Za-z0-9.+*/_-]+)*"),
+            "is not words with spaces between them, such as gzip or text/html text/plain",
+        )
+    ),
 ]
 Lines = Annotated[str, AfterValidator(_lines)]
 Method = Annotated[

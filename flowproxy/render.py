@@ -356,8 +356,8 @@ class Renderer:
             missing = [backend.name for backend in own if backend.name not in defined]
             if missing and not lines:
                 raise InvalidTemplate(
-                    f"template {service.template_be_path}: the service's routes lead to the backend {missing[0]},"
-                    " which it does not define"
+                    f"templateBePath: {service.template_be_path}: the service's routes lead to the backend"
+                    f" {missing[0]}, which it does not define"
                 )
             sections = f"# service {service.service_name}\n{written}"
         return Snippet(service.service_name, lines, sections)

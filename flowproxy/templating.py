@@ -5,6 +5,7 @@ All are rendered in Jinja2's sandbox: a template sees values, and changes nothin
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -48,50 +49,55 @@ class Templates:
 
     def of_file(self, path: Path) -> jinja2.Template:
         """A template of the operator's, which may include ours. Raises InvalidTemplate."""
-        return self._compiled(path, self._environment)
+        return self._compiled(f"template {path}", path, self._environment)
 
     def frontend_lines(self, path: str, **context: object) -> str:
         """What a service's template for the frontend says: lines of it, and no section. Raises InvalidTemplate."""
-        text = self._of_service(path, context)
-        for line, keyword in _meaningful(path, text):
+        what = f"templateFePath: {path}"
+        text = self._of_service(what, path, context)
+        for line, keyword in _meaningful(what, text):
             if keyword in quoting.SECTIONS:
-                raise InvalidTemplate(f"template {path}: {line!r} begins a section; give lines of the frontend")
+                raise InvalidTemplate(f"{what}: {line!r} begins a section; give lines of the frontend")
         return text
 
     def backend_sections(self, path: str, **context: object) -> str:
         """What a service's template for backends says: whole sections. Raises InvalidTemplate."""
-        text = self._of_service(path, context)
-        lines = list(_meaningful(path, text))
+        what = f"templateBePath: {path}"
+        text = self._of_service(what, path, context)
+        lines = list(_meaningful(what, text))
         if not lines or lines[0][1] not in quoting.SECTIONS:
-            raise InvalidTemplate(f"template {path}: it must begin with a section, such as `backend {{name}}`")
+            raise InvalidTemplate(f"{what}: it must begin with a section, such as `backend {{name}}`")
         for line, keyword in lines:
             if keyword in quoting.SECTIONS - _FOR_BACKENDS:
-                raise InvalidTemplate(f"template {path}: {line!r} would change what is not the service's")
+                raise InvalidTemplate(f"{what}: {line!r} would change what is not the service's")
         return text
 
-    def _of_service(self, path: str, context: dict[str, object]) -> str:
+    def _of_service(self, what: str, path: str, context: dict[str, object]) -> str:
         real = Path(path).resolve()
         if any(real.is_relative_to(folder) for folder in self._closed):
-            raise InvalidTemplate(f"template {path}: files of this folder are not for templates")
+            raise InvalidTemplate(f"{what}: files of this folder are not for templates")
         overlay = self._environment.overlay(loader=None)  # one file: it includes nothing
-        template = self._compiled(real, overlay)
+        template = self._compiled(what, real, overlay)
         try:
             return template.render(context).strip("\n")
         except Exception as error:  # noqa: BLE001 - whatever a template of a user's raises is its own fault
-            raise InvalidTemplate(f"template {path}: {explained(error)}") from None
+            raise InvalidTemplate(f"{what}: {explained(error)}") from None
 
     @staticmethod
-    def _compiled(path: Path, environment: jinja2.Environment) -> jinja2.Template:
+    def _compiled(what: str, path: Path, environment: jinja2.Environment) -> jinja2.Template:
         try:
-            if path.stat().st_size > _LARGEST:
-                raise InvalidTemplate(f"template {path}: it has more than {_LARGEST} bytes")
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):  # to read a pipe would never end
+                raise InvalidTemplate(f"{what}: it is no file")
+            if status.st_size > _LARGEST:
+                raise InvalidTemplate(f"{what}: it has more than {_LARGEST} bytes")
             return environment.from_string(path.read_text())
         except OSError as error:
-            raise InvalidTemplate(f"template {path}: {error.strerror}") from None
+            raise InvalidTemplate(f"{what}: {error.strerror}") from None
         except UnicodeDecodeError:
-            raise InvalidTemplate(f"template {path}: it is no text in UTF-8") from None
+            raise InvalidTemplate(f"{what}: it is no text in UTF-8") from None
         except jinja2.TemplateError as error:
-            raise InvalidTemplate(f"template {path}: {explained(error)}") from None
+            raise InvalidTemplate(f"{what}: {explained(error)}") from None
 
 
 def explained(error: Exception) -> str:
@@ -100,12 +106,12 @@ def explained(error: Exception) -> str:
     return f"line {line}: {error}" if line else str(error) or type(error).__name__
 
 
-def _meaningful(path: str, text: str) -> Iterable[tuple[str, str]]:
+def _meaningful(what: str, text: str) -> Iterable[tuple[str, str]]:
     """Every line with its keyword."""
     for line in map(str.strip, text.splitlines()):
         try:
             keyword = quoting.keyword(line)
         except ValueError as error:
-            raise InvalidTemplate(f"template {path}: {error}") from None
+            raise InvalidTemplate(f"{what}: {error}") from None
         if keyword:
             yield line, keyword

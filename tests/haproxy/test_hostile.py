@@ -41,6 +41,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
 @example(Hostile("backendExtra", "http-request set-header X-Evil \\\n"))
 @example(Hostile("users", 'admin:it\'s "$HOME" \\ # %[src]'))
 @example(Hostile("compressionAlgo", "\x85"))
+@example(Hostile("templateBePath", "//.."))
 @example(Hostile("reqPathSearchReplace", '/a b,/it\'s "$1" \\ %[src] ]'))
 def test_a_hostile_value_hurts_at_most_its_own_service(attacked: Controller, hostile: Hostile) -> None:
     before = _sections(attacked)

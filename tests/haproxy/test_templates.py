@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -110,16 +111,17 @@ def test_a_broken_template_is_its_services_error_alone(
     assert templated.put("fourth", servicePath="/fourth", port=port).status == 200
 
 
-@pytest.mark.parametrize("path", ["/nowhere/template", "{state}/haproxy.cfg", "relative"])
+@pytest.mark.parametrize("path", ["/nowhere/template", "{state}/haproxy.cfg", "{state}.pipe", "/", "relative"])
 def test_a_template_must_be_a_file_that_is_meant_for_it(controller: Controller, path: str) -> None:
     controller.start()
+    os.mkfifo(f"{controller.folder}.pipe")
     given = path.replace("{state}", str(controller.folder))
     answer = controller.reconfigure(
         "web", servicePath="/", port="80", outboundHostname="127.0.0.1", templateFePath=given
     )
 
     assert answer.status in (400, 500)
-    assert "emplateFePath" in answer.text or "template" in answer.text
+    assert "templateFePath: " in answer.json["Message"]
 
 
 def test_the_operators_template_is_the_base_of_the_configuration(controller: Controller, origin: Origins) -> None:
