@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from flowproxy.commands import ServerHealth
 from flowproxy.model import Destination, Parameters, Service
 from flowproxy.parameters import DESTINATION_PARAMETERS, SERVICE_PARAMETERS
 from flowproxy.reconciler import Outcome
 from flowproxy.registry import Entry
-from flowproxy.routing import Route
+from flowproxy.routing import Request, Route, covers_host
 from flowproxy.secrecy import is_secret, shown, without_secrets
 
 _TEXTS = (
@@ -92,6 +93,34 @@ def described_route(route: Route) -> dict[str, Any]:
         "service": route.service,
         "backend": route.backend,
     }
+
+
+def described_answer(
+    asked: Request, chosen: Route | None, servers: list[ServerHealth], outcome: Outcome, remark: str | None
+) -> dict[str, Any]:
+    """What `/v1/explain` says of a request: its route, and what HAProxy thinks of its servers."""
+    others = [
+        route
+        for route in outcome.table.routes
+        if route is not chosen
+        and (route.covers(asked) or (chosen is None and route.host and covers_host(route.host, asked.host)))
+    ]
+    return {
+        "route": described_route(chosen) if chosen else None,
+        "reason": _reason(chosen, servers, remark),
+        "servers": [server._asdict() for server in servers],
+        "others": [described_route(route) for route in others],
+        "refused": {} if chosen else dict(outcome.quarantined),
+    }
+
+
+def _reason(chosen: Route | None, servers: list[ServerHealth], remark: str | None) -> str:
+    if chosen is None:
+        return "no route matches; the answer is 503"
+    found = f"the most specific route that matches is {chosen}"
+    if not servers:
+        return f"{found}, but service {chosen.service} has no server: {remark or 'no task of it is known to run'}"
+    return found if any(server.is_up for server in servers) else f"{found}, but none of its servers is up"
 
 
 def _empty() -> dict[str, Any]:

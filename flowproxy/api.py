@@ -14,8 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from flowproxy import __version__
 from flowproxy.access import BODY_BYTES, Access
-from flowproxy.answers import answer, described_entry, described_route, described_service
-from flowproxy.commands import ServerHealth
+from flowproxy.answers import answer, described_answer, described_entry, described_route, described_service
 from flowproxy.deprecations import Deprecations
 from flowproxy.errors import (
     InvalidCertificate,
@@ -40,7 +39,7 @@ from flowproxy.proxy import Proxy
 from flowproxy.reconciler import Reconciler
 from flowproxy.registry import Entry, Origin, Registry
 from flowproxy.replicas import Replicas, Reply
-from flowproxy.routing import Request, Route, covers_host, match
+from flowproxy.routing import Request, match
 from flowproxy.secrecy import shown, without_secrets
 from flowproxy.settings import Settings
 from flowproxy.swarm import SwarmStatus
@@ -280,31 +279,10 @@ class Api:
             wrong = Problem("url", given, "give a whole one, such as ?url=http://example.org/api")
             return web.json_response({"error": str(wrong)}, status=400)
         outcome = self._reconciler.outcome
-        routes = outcome.table.routes
-        chosen = match(routes, asked)
+        chosen = match(outcome.table.routes, asked)
         servers = await self._proxy.health(self._reconciler.name_in_haproxy(chosen.backend)) if chosen else []
-        others = [route for route in routes if route.covers(asked) and route is not chosen]
-        if chosen is None:
-            others += [r for r in routes if r.host and covers_host(r.host, asked.host) and r not in others]
-        return web.json_response(
-            {
-                "url": given,
-                "route": described_route(chosen) if chosen else None,
-                "reason": self._reason(chosen, servers),
-                "servers": [server._asdict() for server in servers],
-                "others": [described_route(route) for route in others],
-                "refused": {} if chosen else dict(outcome.quarantined),
-            }
-        )
-
-    def _reason(self, chosen: Route | None, servers: list[ServerHealth]) -> str:
-        if chosen is None:
-            return "no route matches; the answer is 503"
-        found = f"the most specific route that matches is {chosen}"
-        if not servers:
-            why = self._registry.remark_on(chosen.service) or "no task of it is known to run"
-            return f"{found}, but service {chosen.service} has no server: {why}"
-        return found if any(server.is_up for server in servers) else f"{found}, but none of its servers is up"
+        remark = self._registry.remark_on(chosen.service) if chosen else None
+        return web.json_response({"url": given, **described_answer(asked, chosen, servers, outcome, remark)})
 
     async def status(self, request: web.Request) -> web.Response:
         """Without the token only whether we live."""
