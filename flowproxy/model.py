@@ -31,6 +31,8 @@ _PATH_TYPE = re.compile(r"(path(?:_(?:beg|end|reg|sub|dir|dom))?)(?: +(-i))?")
 _SNI_TYPE = re.compile(r"req[._]ssl_sni(?: +-i)?(?: +-m +(str|beg|end|reg|sub|dom|dir))?(?: +-i)?")
 _DOMAIN_ALGO = re.compile(r"(?:req\.)?hdr(?:_(beg|end|dom|sub|reg|dir))?\(host\)(?: +-i)?")
 _SNI_ALGO = re.compile(r"req[._]ssl_sni(?: +-i)?(?: +-m +(?:str|beg|end|reg|sub|dom|dir))?")
+_WORD = r"[A-Za-z0-9.+*/_-]+"
+_WORDS = re.compile(rf"{_WORD}(?: +{_WORD})*")
 _DURATION = re.compile(r"[0-9]{1,8}(?:us|ms|s|m|h|d)?")
 
 _LONGEST_PATH = 4096  # HAProxy keeps a request's head in 16 KB
@@ -178,12 +180,7 @@ HeaderName = Annotated[
 ]
 Words = Annotated[
     str,
-    AfterValidator(
-        _matching(
-            re.compile(r"[A-Za-z0-9.+*/_-]+(?: +[A-Za-z0-9.+*/_-]+)*"),
-            "is not words with spaces between them, such as gzip or text/html text/plain",
-        )
-    ),
+    AfterValidator(_matching(_WORDS, "is not words with spaces between them, such as gzip or text/html text/plain")),
 ]
 Lines = Annotated[str, AfterValidator(_lines)]
 Method = Annotated[

@@ -16,7 +16,7 @@ from pydantic import AliasChoices, AliasGenerator, BeforeValidator, Field, Secre
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from flowproxy.errors import InvalidSettings
-from flowproxy.model import Defaults, Flag, Lines, Port, Service
+from flowproxy.model import Defaults, Flag, Lines, Port, Service, Words
 from flowproxy.quoting import word
 
 Seconds = Annotated[int, Field(ge=1, le=30 * 86400)]
@@ -109,8 +109,8 @@ class Settings(BaseSettings):
     capture_request_header: Items = Field(
         (), description="Request headers to log, as `Name:length`, separated by commas."
     )
-    compression_algo: str | None = Field(None, description="Compression of all responses, such as gzip.")
-    compression_type: str | None = Field(None, description="The media types that are compressed.")
+    compression_algo: Words | None = Field(None, description="Compression of all responses, such as gzip.")
+    compression_type: Words | None = Field(None, description="The media types that are compressed.")
     stats_user: str | None = Field(None, description="User of HAProxy's statistics page; `none` for no authentication.")
     stats_pass: SecretStr | None = Field(None, description="Password of the statistics page; `none` for none.")
     stats_uri: str = Field("/admin?stats", description="Address of the statistics page.")

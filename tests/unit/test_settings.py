@@ -55,6 +55,12 @@ def test_every_wrong_value_has_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch
     assert any(line.startswith("FLOWPROXY_SWARM: 'maybe': ") for line in lines)
 
 
+def test_what_is_compressed_is_named_in_plain_words(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("COMPRESSION_ALGO", "'")
+    with pytest.raises(InvalidSettings, match=r"COMPRESSION_ALGO: .* such as gzip"):
+        read_settings(tmp_path)
+
+
 def test_a_port_for_traffic_must_be_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DEFAULT_PORTS", "80,https")
     with pytest.raises(InvalidSettings, match="DEFAULT_PORTS: 'https'"):
