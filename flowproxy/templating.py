@@ -88,7 +88,7 @@ class Templates:
         try:
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):  # to read a pipe would never end
-                raise InvalidTemplate(f"{what}: it is no file")
+                raise InvalidTemplate(f"{what}: it is no regular file; give the path of a text file")
             if status.st_size > _LARGEST:
                 raise InvalidTemplate(f"{what}: it has more than {_LARGEST} bytes")
             return environment.from_string(path.read_text())
