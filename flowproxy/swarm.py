@@ -52,8 +52,8 @@ T = TypeVar("T")
 
 _API_SECONDS = 10
 _STREAM_SECONDS = 900  # of silence, after which the stream of events is opened anew
-_QUICK = 0.2
-_SLOW = 2.0
+_QUICKEST, _QUICK, _SLOW = 0.04, 0.2, 2.0  # seconds between two listings of tasks
+_CALMING = 20  # the quickest for a second after a change was seen, then less and less
 _QUICK_FOR = 60.0  # after the last change that was seen; what hangs longer is asked for slowly
 _SETTLING = 5.0  # an event comes before the tasks that it leads to
 _QUICK_SHARE, _SLOW_SHARE = 0.3, 0.05  # the part of the time that listings of tasks may take
@@ -92,7 +92,7 @@ class Swarm:
         self._tasks: dict[str, tuple[Task, ...]] = {}
         self._changed_at: dict[str, float] = {}
         self._changing: set[str] = set()
-        self._cost = 0.0
+        self._cost_of_few = self._cost_of_all = 0.0  # seconds that the last listing of tasks took
         self._moved: set[str] = set()
         self._awake = asyncio.Event()
         self._stream_ended = False
@@ -203,8 +203,8 @@ class Swarm:
     async def _follow(self) -> None:
         listed = polled = rested = time.monotonic()
         while not self._stream_ended:
-            slowly = max(_SLOW, self._cost / _SLOW_SHARE)
-            await self._sleep(max(_QUICK, self._cost / _QUICK_SHARE) if self._quick() else slowly)
+            slowly = max(_SLOW, self._cost_of_all / _SLOW_SHARE)
+            await self._sleep(self._pause() if self._quick() else slowly)
             if self._moved:  # a storm of events is a few listings
                 await asyncio.sleep(max(rested - time.monotonic(), 0))
             now = time.monotonic()
@@ -221,12 +221,14 @@ class Swarm:
                 await self._list_moved(moved)
                 cost = time.monotonic() - now
                 rested = now + cost + max(cost / _QUICK_SHARE, _GATHER if len(moved) > _MANY else 0)
-            if now - polled > slowly:
+            began = time.monotonic()
+            if began - polled > slowly:
                 await self._list_tasks(self._services.keys())
                 polled = time.monotonic()
+                self._cost_of_all = polled - began
             else:
                 await self._list_tasks(self._quick() - moved)
-            self._cost = time.monotonic() - now
+                self._cost_of_few = time.monotonic() - began
 
     def _was_not_told(self, before: Mapping[str, SwarmService], at: float) -> bool:
         """Whether a listing shows what an event should have told long ago: the stream is there but silent."""
@@ -240,6 +242,11 @@ class Swarm:
         patience = {identity: _QUICK_FOR if identity in self._changing else _SETTLING for identity in self._changed_at}
         self._changed_at = {i: at for i, at in self._changed_at.items() if now - at < patience[i]}
         return set(self._changed_at)
+
+    def _pause(self) -> float:
+        """Seconds until the tasks on the move are listed again."""
+        calm = time.monotonic() - max(self._changed_at.values())
+        return max(_QUICKEST, min(calm / _CALMING, _QUICK), self._cost_of_few / _QUICK_SHARE)
 
     async def _sleep(self, seconds: float) -> None:
         """Until an event comes, at most so long."""

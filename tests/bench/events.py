@@ -1,7 +1,8 @@
 """From a change in a real Swarm to the route that shows it, at many sizes: the second half of `make bench-control`.
 
 The services that are only there to be many are placed on no node. What is measured from the call to Docker has
-Docker's own part in it; scaling is measured from the moment that Docker says the new task runs.
+Docker's own part in it. Scaling is measured from the moment that the new task runs by Docker's clock, and from the
+moment that it is ready: the Swarm lists it as running, which is the first that anybody can know of it, and it listens.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from support import eventually, free_port
@@ -23,7 +24,9 @@ from swarm import images, testbed
 from swarm.client import answers, get
 from swarm.testbed import Swarm
 
-CALLS, TASKS = 20, 6
+T = TypeVar("T")
+
+CALLS, TASKS = 20, 11
 # Where a route leads that needs no container: the proxy's own API, which has no such path and says 404.
 NOWHERE = {"outboundHostname": "127.0.0.1", "port": "8080"}
 SCALED = "scaled"
@@ -45,7 +48,7 @@ def main(sizes: str, output: Path) -> None:
             list(threads.map(lambda number: proxy.create(f"one{number}", f"/one{number}"), missing_services))
             eventually(partial(proxy.routes, size), within=300)
             _add(proxy, f"at{size}-first")  # and is done with what led there
-            results += [_measured(size, name, measure) for name, measure in _measures(proxy, f"at{size}-").items()]
+            results += [_measured(size, name, times) for name, times in _measures(proxy, f"at{size}-")]
         swarm.clear()
     output.write_text(json.dumps(results, indent=1))
 
@@ -90,8 +93,10 @@ class _Proxy:
     def routed(self, path: str) -> bool:
         return get(self._url(path)).status != 503
 
-    def answers_by(self, container: str) -> bool:
-        return get(self._url(f"/{SCALED}/hello")).text == f"hello from {container[:12]}\n"
+    def listening_since(self, container: str) -> float | None:
+        """What this container answers; None when another one did."""
+        who, _, since = get(self._url(f"/{SCALED}/since")).text.strip().partition(" ")
+        return float(since) if who == container[:12] else None
 
     def _url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.traffic}{path}"
@@ -113,15 +118,15 @@ def _specification(name: str, path: str) -> dict[str, Any]:
     }
 
 
-def _measures(proxy: _Proxy, prefix: str) -> dict[str, Callable[[], list[float]]]:
-    """Each gives seconds, one for each change."""
+def _measures(proxy: _Proxy, prefix: str) -> Iterator[tuple[str, list[float]]]:
+    """Each in seconds, one for each change."""
     names = [f"{prefix}{number:02}" for number in range(CALLS)]
-    return {
-        "scale": lambda: _scale(proxy),
-        "add": lambda: [_add(proxy, name) for name in names],
-        "change": lambda: [_change(proxy, name) for name in names],
-        "remove": lambda: [_remove(proxy, name) for name in names],
-    }
+    scaled = list(_scale(proxy))
+    yield "scale", [by_clock for by_clock, _ in scaled]
+    yield "scale, once ready", [once_ready for _, once_ready in scaled]
+    yield "add", [_add(proxy, name) for name in names]
+    yield "change", [_change(proxy, name) for name in names]
+    yield "remove", [_remove(proxy, name) for name in names]
 
 
 def _add(proxy: _Proxy, name: str) -> float:
@@ -143,38 +148,44 @@ def _until(condition: Callable[[], bool], act: Callable[[], None]) -> float:
     return time.monotonic() - began
 
 
-def _wait(condition: Callable[[], bool]) -> None:
+def _wait(condition: Callable[[], T | None]) -> T:
     """Asks without a pause: what is measured is a matter of milliseconds."""
     deadline = time.monotonic() + 60
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < deadline, "nothing has changed for a minute"
+    return found
 
 
-def _scale(proxy: _Proxy) -> list[float]:
-    swarm, known, times = proxy.swarm, set(proxy.swarm.containers(SCALED)), []
+def _scale(proxy: _Proxy) -> Iterator[tuple[float, float]]:
+    swarm, known = proxy.swarm, set(proxy.swarm.containers(SCALED))
     for count in range(2, TASKS + 1):
         swarm.docker("service", "scale", "--detach", f"{SCALED}={count}")
-        (new,) = set(swarm.containers(SCALED, count)) - known
+        _wait(partial(_runs, swarm, count))
+        listed = time.time()
+        tasks = {task["Status"]["ContainerStatus"]["ContainerID"]: task for task in swarm.tasks(SCALED)}
+        (new,) = tasks.keys() - known
         known.add(new)
-        _wait(partial(proxy.answers_by, new))
+        listening = _wait(partial(proxy.listening_since, new))
         answered = time.time()
-        task = next(t for t in swarm.tasks(SCALED) if t["Status"]["ContainerStatus"]["ContainerID"] == new)
-        times.append(answered - _seconds(task["Status"]["Timestamp"]))
+        yield answered - _seconds(tasks[new]["Status"]["Timestamp"]), answered - max(listed, listening)
     swarm.docker("service", "scale", "--detach", f"{SCALED}=1")
     swarm.containers(SCALED)
-    return times
+
+
+def _runs(swarm: Swarm, count: int) -> bool:
+    return len(swarm.tasks(SCALED)) == count
 
 
 def _seconds(timestamp: str) -> float:
     return datetime.fromisoformat(timestamp).timestamp()
 
 
-def _measured(size: int, name: str, measure: Callable[[], list[float]]) -> dict[str, Any]:
-    times = sorted(measure())
+def _measured(size: int, name: str, times: list[float]) -> dict[str, Any]:
+    times = sorted(times)
     worst = times[math.ceil(len(times) * 0.99) - 1]
     result = {"services": size, "change": name, "p50_ms": times[len(times) // 2] * 1000, "p99_ms": worst * 1000}
     figures = f"p50 {result['p50_ms']:6.0f} ms, p99 {result['p99_ms']:6.0f} ms in {len(times)} changes"
-    _say(f"{size:6} services, {name:6} {figures}")
+    _say(f"{size:6} services, {name:18} {figures}")
     return result
 
 

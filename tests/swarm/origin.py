@@ -13,6 +13,7 @@ import hashlib
 import json
 import signal
 import socket
+import time
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -30,13 +31,14 @@ class Origin:
         self._idle: set[asyncio.StreamWriter] = set()
         self._connections: set[asyncio.Task[None]] = set()
         self._slow = 0
+        self._since = 0.0
 
     async def run(self, port: int) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         server = await asyncio.start_server(self._serve, "0.0.0.0", port)
-
+        self._since = time.time()
         await self._stopping.wait()
         server.close()
         for writer in self._idle:
@@ -133,6 +135,8 @@ class Origin:
         match url.path.rpartition("/")[2]:
             case "hello":
                 return "200 OK", "text/plain", f"hello from {socket.gethostname()}\n".encode()
+            case "since":  # who listens since when, in seconds since 1970
+                return "200 OK", "text/plain", f"{socket.gethostname()} {self._since}\n".encode()
             case "slow":
                 seconds = float(parse_qs(url.query).get("seconds", ["1"])[0])
                 self._slow += 1
