@@ -14,8 +14,8 @@ class Problem(NamedTuple):
     rule: str
 
     def __str__(self) -> str:
-        shown = f": {self.value[:80]!r}" if self.value else ""
-        return f"{self.parameter}{shown}: {self.rule}"
+        told = not self.value or self.rule.startswith(repr(self.value))
+        return f"{self.parameter}: {self.rule}" if told else f"{self.parameter}: {self.value[:80]!r}: {self.rule}"
 
 
 class InvalidService(ValueError):

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, AliasGenerator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from flowproxy.errors import InvalidSettings
+from flowproxy.errors import InvalidSettings, Problem
 from flowproxy.model import Defaults, Flag, Lines, Port, Service, Words
 from flowproxy.quoting import word
 
@@ -316,10 +316,10 @@ def read_settings(secrets: Path | None = None, **given: Any) -> Settings:
     except ValidationError as error:
         lines = []
         for wrong in error.errors():
-            name = str(wrong["loc"][0])
+            name = _public_name(str(wrong["loc"][0]))
             rule = wrong["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            shown = "(hidden)" if _public_name(name) in _SECRET else repr(str(wrong["input"])[:80])
-            lines.append(f"{_public_name(name)}: {shown}: {rule}")
+            problem = Problem(name, str(wrong["input"]), rule)
+            lines.append(f"{name}: (hidden): {rule}" if name in _SECRET else str(problem))
         raise InvalidSettings("\n".join(lines)) from None
     for item in (*settings.default_ports, *settings.bind_ports):
         port = item.replace(":ssl", "").split()[0]

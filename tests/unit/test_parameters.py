@@ -133,6 +133,8 @@ def test_an_unknown_parameter_is_ignored_and_remembered() -> None:
         (WEB | {"redirectFromDomain": "old.org"}, "redirectFromDomain needs a domain to redirect to"),
         (WEB | {"addReqHeader": "X-A b\nhttp-request deny"}, "must be on one line"),
         (WEB | {"replicas": "abc"}, "replicas: 'abc'"),
+        (WEB | {"serviceDomain": "a_b c"}, "serviceDomain: 'a_b c' is not a domain"),
+        (WEB | {"serviceDomain": "a.org,b c"}, "serviceDomain: 'a.org,b c': 'b c' is not a domain"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_rule(parameters: dict[str, str], said: str) -> None:
