@@ -96,9 +96,9 @@ def described_route(route: Route) -> dict[str, Any]:
 
 
 def described_answer(
-    asked: Request, chosen: Route | None, servers: list[ServerHealth], outcome: Outcome, remark: str | None
+    asked: Request, chosen: Route | None, servers: list[ServerHealth] | None, outcome: Outcome, remark: str | None
 ) -> dict[str, Any]:
-    """What `/v1/explain` says of a request: its route, and what HAProxy thinks of its servers."""
+    """What `/v1/explain` says of a request: its route, and what HAProxy thinks of its servers, if it answers."""
     others = [
         route
         for route in outcome.table.routes
@@ -108,16 +108,18 @@ def described_answer(
     return {
         "route": described_route(chosen) if chosen else None,
         "reason": _reason(chosen, servers, remark),
-        "servers": [server._asdict() for server in servers],
+        "servers": [server._asdict() for server in servers or ()],
         "others": [described_route(route) for route in others],
         "refused": {} if chosen else dict(outcome.quarantined),
     }
 
 
-def _reason(chosen: Route | None, servers: list[ServerHealth], remark: str | None) -> str:
+def _reason(chosen: Route | None, servers: list[ServerHealth] | None, remark: str | None) -> str:
     if chosen is None:
         return "no route matches; the answer is 503"
     found = f"the most specific route that matches is {chosen}"
+    if servers is None:
+        return f"{found}, but HAProxy does not answer"
     if not servers:
         return f"{found}, but service {chosen.service} has no server: {remark or 'no task of it is known to run'}"
     return found if any(server.is_up for server in servers) else f"{found}, but none of its servers is up"

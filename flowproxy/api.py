@@ -15,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from flowproxy import __version__
 from flowproxy.access import BODY_BYTES, Access
 from flowproxy.answers import answer, described_answer, described_entry, described_route, described_service
+from flowproxy.commands import ServerHealth
 from flowproxy.deprecations import Deprecations
 from flowproxy.errors import (
     InvalidCertificate,
@@ -280,9 +281,16 @@ class Api:
             return web.json_response({"error": str(wrong)}, status=400)
         outcome = self._reconciler.outcome
         chosen = match(outcome.table.routes, asked)
-        servers = await self._proxy.health(self._reconciler.name_in_haproxy(chosen.backend)) if chosen else []
+        servers = await self._health(chosen.backend) if chosen else []
         remark = self._registry.remark_on(chosen.service) if chosen else None
         return web.json_response({"url": given, **described_answer(asked, chosen, servers, outcome, remark)})
+
+    async def _health(self, backend: str) -> list[ServerHealth] | None:
+        """None when HAProxy does not answer."""
+        try:
+            return await self._proxy.health(self._reconciler.name_in_haproxy(backend))
+        except ProxyUnavailable:
+            return None
 
     async def status(self, request: web.Request) -> web.Response:
         """Without the token only whether we live."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -179,6 +181,20 @@ def test_explain_says_that_nobody_answers(api: Controller) -> None:
         return found["reason"].endswith("but none of its servers is up") and "refused" in found["servers"][0]["check"]
 
     eventually(dead)
+
+
+def test_explain_names_the_route_though_haproxy_does_not_answer(api: Controller) -> None:
+    api.reconfigure("web", **GOOD)
+    worker = api.status["haproxy"]["worker"]
+
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        found = api.api("/v1/explain", url="http://acme.com/x").json
+    finally:
+        os.kill(worker, signal.SIGCONT)
+
+    assert found["route"]["service"] == "web"
+    assert found["reason"].endswith("but HAProxy does not answer")
 
 
 def test_explain_shows_what_else_the_host_has_and_who_is_refused(controller: Controller) -> None:
