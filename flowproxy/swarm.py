@@ -60,8 +60,9 @@ _QUICK_SHARE, _SLOW_SHARE = 0.3, 0.05  # the part of the time that listings of t
 _DOUBT_FOR, _DOUBT_EVERY = 30.0, 5.0  # of a listing that is empty all at once
 _OLD_VERSION = "1.41"
 _SPOKEN_VERSION = re.compile(r"(?:Minimum|Maximum) supported API version is ([0-9.]+[0-9])")
-_MANY = 20  # more services than this are listed together
-_GATHER = 0.5  # seconds between two such listings, because each may come to a reload
+_BY_NAME = 100  # services that are asked for one by one; more take longer than all of them, and a longer URL
+_STORM = 20  # more events than these are a storm
+_GATHER = 0.5  # seconds between two listings in a storm, because each may come to a reload
 _BACKOFF = (0.2, 0.5, 1.0, 2.0, 3.0)
 
 
@@ -220,7 +221,7 @@ class Swarm:
             if moved:
                 await self._list_moved(moved)
                 cost = time.monotonic() - now
-                rested = now + cost + max(cost / _QUICK_SHARE, _GATHER if len(moved) > _MANY else 0)
+                rested = now + cost + max(cost / _QUICK_SHARE, _GATHER if len(moved) > _STORM else 0)
             began = time.monotonic()
             if began - polled > slowly:
                 await self._list_tasks(self._services.keys())
@@ -463,7 +464,7 @@ def is_expected(settings: Settings, environment: Mapping[str, str]) -> bool:
 
 def _filters(kind: str, identities: Collection[str] | None) -> dict[str, list[str]]:
     """Few are asked for by name; many come faster with the whole listing."""
-    return {kind: sorted(identities)} if identities is not None and len(identities) <= _MANY else {}
+    return {kind: sorted(identities)} if identities is not None and len(identities) <= _BY_NAME else {}
 
 
 def _understood(read: Callable[[Any], T], answer: object) -> T:

@@ -1,6 +1,7 @@
 """From a change in a real Swarm to the route that shows it, at many sizes: the second half of `make bench-control`.
 
-The services that are only there to be many are placed on no node. What is measured from the call to Docker has
+The services that are only there to be many are global and placed on no node: they have no tasks that wait, all of which
+Docker's scheduler would look at whenever a service comes. What is measured from the call to Docker has
 Docker's own part in it. Scaling is measured from the moment that the new task runs by Docker's clock, and from the
 moment that it is ready: the Swarm lists it as running, which is the first that anybody can know of it, and it listens.
 """
@@ -48,7 +49,10 @@ def main(sizes: str, output: Path) -> None:
             list(threads.map(lambda number: proxy.create(f"one{number}", f"/one{number}"), missing_services))
             eventually(partial(proxy.routes, size), within=300)
             _add(proxy, f"at{size}-first")  # and is done with what led there
-            results += [_measured(size, name, times) for name, times in _measures(proxy, f"at{size}-")]
+            reloads = proxy.status()["reloads"]
+            for name, times in _measures(proxy, f"at{size}-"):
+                before, reloads = reloads, proxy.status()["reloads"]
+                results.append(_measured(size, name, times, reloads - before))
         swarm.clear()
     output.write_text(json.dumps(results, indent=1))
 
@@ -78,7 +82,11 @@ class _Proxy:
 
     def services(self) -> int:
         """How many have a route."""
-        return int(json.loads(get(f"http://127.0.0.1:{self.port}/v1/status").text)["services"])
+        return int(self.status()["services"])
+
+    def status(self) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(get(f"http://127.0.0.1:{self.port}/v1/status").text)
+        return answer
 
     def create(self, name: str, path: str) -> None:
         self._post("/services/create", _specification(name, path))
@@ -114,19 +122,19 @@ def _specification(name: str, path: str) -> dict[str, Any]:
             "ContainerSpec": {"Image": "nobody/runs-this"},
             "Placement": {"Constraints": ["node.labels.nowhere==true"]},
         },
-        "Mode": {"Replicated": {"Replicas": 1}},
+        "Mode": {"Global": {}},
     }
 
 
 def _measures(proxy: _Proxy, prefix: str) -> Iterator[tuple[str, list[float]]]:
     """Each in seconds, one for each change."""
     names = [f"{prefix}{number:02}" for number in range(CALLS)]
-    scaled = list(_scale(proxy))
-    yield "scale", [by_clock for by_clock, _ in scaled]
-    yield "scale, once ready", [once_ready for _, once_ready in scaled]
     yield "add", [_add(proxy, name) for name in names]
     yield "change", [_change(proxy, name) for name in names]
     yield "remove", [_remove(proxy, name) for name in names]
+    scaled = list(_scale(proxy))
+    yield "scale", [by_clock for by_clock, _ in scaled]
+    yield "scale, once ready", [once_ready for _, once_ready in scaled]
 
 
 def _add(proxy: _Proxy, name: str) -> float:
@@ -169,7 +177,7 @@ def _scale(proxy: _Proxy) -> Iterator[tuple[float, float]]:
         answered = time.time()
         yield answered - _seconds(tasks[new]["Status"]["Timestamp"]), answered - max(listed, listening)
     swarm.docker("service", "scale", "--detach", f"{SCALED}=1")
-    swarm.containers(SCALED)
+    eventually(lambda: len(swarm.api.containers(filters={"name": f"{SCALED}."})) == 1, within=60)
 
 
 def _runs(swarm: Swarm, count: int) -> bool:
@@ -180,11 +188,12 @@ def _seconds(timestamp: str) -> float:
     return datetime.fromisoformat(timestamp).timestamp()
 
 
-def _measured(size: int, name: str, times: list[float]) -> dict[str, Any]:
+def _measured(size: int, name: str, times: list[float], reloads: int) -> dict[str, Any]:
     times = sorted(times)
     worst = times[math.ceil(len(times) * 0.99) - 1]
-    result = {"services": size, "change": name, "p50_ms": times[len(times) // 2] * 1000, "p99_ms": worst * 1000}
-    figures = f"p50 {result['p50_ms']:6.0f} ms, p99 {result['p99_ms']:6.0f} ms in {len(times)} changes"
+    p50, p99 = times[len(times) // 2] * 1000, worst * 1000
+    result = {"services": size, "change": name, "p50_ms": p50, "p99_ms": p99, "reloads": reloads}
+    figures = f"p50 {p50:6.0f} ms, p99 {p99:6.0f} ms in {len(times)} changes, {reloads} reloads"
     _say(f"{size:6} services, {name:18} {figures}")
     return result
 

@@ -71,8 +71,11 @@ def _sizes_table(results: dict[str, Any]) -> list[str]:
 
 
 def _events_table(results: list[dict[str, Any]]) -> list[str]:
-    rows = [f"| {r['services']:,} | {r['change']} | {r['p50_ms']:.0f} | {r['p99_ms']:.0f} |" for r in results]
-    return ["| services | change | p50, ms | p99, ms |", "| --- | --- | --- | --- |", *rows]
+    rows = [
+        f"| {r['services']:,} | {r['change']} | {r['p50_ms']:.0f} | {r['p99_ms']:.0f} | {r['reloads']} |"
+        for r in results
+    ]
+    return ["| services | change | p50, ms | p99, ms | reloads |", "| --- | --- | --- | --- | --- |", *rows]
 
 
 def _plot_routing(results: list[dict[str, Any]]) -> None:
