@@ -463,7 +463,7 @@ def is_expected(settings: Settings, environment: Mapping[str, str]) -> bool:
 
 
 def _filters(kind: str, identities: Collection[str] | None) -> dict[str, list[str]]:
-    """Few are asked for by name; many come faster with the whole listing."""
+    """Few are asked for by name, many come with the whole listing."""
     return {kind: sorted(identities)} if identities is not None and len(identities) <= _BY_NAME else {}
 
 
