@@ -303,7 +303,9 @@ class Api:
             {
                 "version": __version__,
                 "ready": ready,
-                "warnings": [text for text in (self._proxy.unwritten, self._access.warning) if text],
+                "warnings": [
+                    text for text in (self._proxy.unwritten, self._access.warning, self._settings.advice) if text
+                ],
                 "generation": outcome.applied,
                 "wanted_generation": snapshot.generation,
                 "failure": outcome.failure,

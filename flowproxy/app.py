@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import pwd
+import resource
 import signal
 import time
 from collections.abc import Mapping
@@ -38,6 +39,8 @@ _log = structlog.get_logger(__name__)
 
 
 _FIRST_LOOK_SECONDS = 5
+_FEWEST_CONNECTIONS = 50
+_MOST_FILES = 1 << 20
 _CAP_SYS_CHROOT = 18  # capabilities(7), linux/capability.h
 
 
@@ -56,6 +59,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         run_user=_unprivileged_user(),
         chroot=_empty_folder(settings.state_dir) if _may_chroot() else None,
         secrets=read_user_secrets(),
+        service_connections=_quarter_of_connections(),
     )
     reconciler = Reconciler(registry, renderer, proxy, store, tidy_after=settings.tidy_after)
     names = Names(registry)
@@ -226,6 +230,12 @@ async def _until_signal(reconciler: Reconciler) -> None:
 
 async def _unknown() -> None:
     """Nobody tells who the replicas are."""
+
+
+def _quarter_of_connections() -> int:
+    """A quarter of the connections that HAProxy may have: each takes two files (configuration manual, `maxconn`)."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(_FEWEST_CONNECTIONS, min(files, _MOST_FILES) // 8)
 
 
 def _may_chroot() -> bool:

@@ -221,7 +221,8 @@ Header = Annotated[HeaderMatch, BeforeValidator(lambda v: _header(v) if isinstan
 class Defaults(NamedTuple):
     """What the settings say for every service: SEPARATOR, HTTPS_ONLY, SERVICE_DOMAIN_ALGO, DEFAULT_REQ_MODE.
 
-    `raw`: whether the service may write HAProxy configuration itself (FLOWPROXY_RAW_CONFIG).
+    `raw`: whether the service may write HAProxy configuration itself (FLOWPROXY_RAW_CONFIG). `proxies_known`: whether
+    the operator said which proxies stand in front (FLOWPROXY_TRUSTED_PROXIES).
     """
 
     separator: str = ","
@@ -229,6 +230,7 @@ class Defaults(NamedTuple):
     service_domain_algo: str | None = None
     req_mode: str = "http"
     raw: bool = True
+    proxies_known: bool = True
 
 
 class Parameters(BaseModel):
@@ -378,10 +380,14 @@ class Service(Parameters):
         Literal["http-keep-alive", "http-server-close", "httpclose", "http-tunnel", "forceclose"] | None
     ) = Field(None, description="HAProxy's option for connections, for this service alone.")
     redirect_when_http_proto: Flag = Field(
-        False, description="Whether requests with `X-Forwarded-Proto: http` are redirected to HTTPS."
+        False,
+        description="Whether requests that come with `X-Forwarded-Proto: http` from a proxy in front are redirected to"
+        " HTTPS.",
     )
     redirect_unless_https_proto: Flag = Field(
-        False, description="Whether requests without `X-Forwarded-Proto: https` are redirected to HTTPS."
+        False,
+        description="Whether requests that do not come with `X-Forwarded-Proto: https` from a proxy in front are"
+        " redirected to HTTPS.",
     )
     users: Lines | None = Field(
         None, description="`name:password` items, separated by commas, who may use the service."

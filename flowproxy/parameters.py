@@ -42,6 +42,7 @@ _RAW_RULE = (
     " needs FLOWPROXY_API_TOKEN"
 )
 _MOST_ROUTES = 10_000
+_MOST_PORTS = 20
 
 
 def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Service:
@@ -81,11 +82,15 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
     if routes > _MOST_ROUTES:
         rule = f"with every serviceDomain these are {routes} routes; a service has at most {_MOST_ROUTES}"
         problems.append(Problem("servicePath", "", rule))
+    ports = {destination.src_port for destination in destinations if destination.req_mode != "http"}
+    if len(ports) > _MOST_PORTS:
+        rule = f"these are {len(ports)} ports of their own; a service has at most {_MOST_PORTS}"
+        problems.append(Problem("srcPort", "", rule))
     if problems:
         raise InvalidService(name, tuple(problems))
     meant = {unknown: nearest(unknown) for unknown in ignored}
     misspelt = [Problem(unknown, "", f"is unknown; did you mean {near}?") for unknown, near in meant.items() if near]
-    warnings = [*map(str, misspelt), *_gaps(by_index)]
+    warnings = [*map(str, misspelt), *_gaps(by_index), *_believed_headers(service, defaults)]
     service = service.model_copy(
         update={"destinations": destinations, "ignored": tuple(sorted(ignored)), "warnings": tuple(warnings)}
     )
@@ -196,6 +201,16 @@ def _gaps(by_index: Mapping[int, dict[str, str]]) -> Iterable[str]:
         if index not in founded:
             given = ", ".join(f"{name}.{index}" for name in sorted(by_index[index]))
             yield f"{given} has no effect: a destination needs one of {', '.join(f'{n}.{index}' for n in _FOUNDING)}"
+
+
+def _believed_headers(service: Service, defaults: Defaults) -> Iterable[str]:
+    """Which parameters believe a header that any client may send."""
+    for name in ("redirectWhenHttpProto", "redirectUnlessHttpsProto"):
+        if not defaults.proxies_known and getattr(service, SERVICE_PARAMETERS[name]):
+            yield (
+                f"{name} believes the header X-Forwarded-Proto of any client;"
+                " set FLOWPROXY_TRUSTED_PROXIES to the networks of the load balancers in front"
+            )
 
 
 def _is_founded(given: Mapping[str, str]) -> bool:

@@ -204,6 +204,7 @@ class Renderer:
         run_user: str | None = None,
         chroot: Path | None = None,
         secrets: Mapping[str, str] = _NO_SECRETS,
+        service_connections: int = 2000,
     ) -> None:
         folders = [folder for folder in (settings.templates, OURS) if folder is not None]
         self._settings = settings
@@ -211,6 +212,7 @@ class Renderer:
         self._chroot = chroot
         self._exporter = exporter
         self._secrets = secrets
+        self._service_connections = settings.service_connections or service_connections
         self._default_users = complete(settings.users, encrypted=settings.users_pass_encrypted)
         if settings.users and not self._default_users:
             self._default_users = NOBODY
@@ -286,6 +288,7 @@ class Renderer:
             shared_ports=frozenset(listener.port for listener in listening.listeners if listener.beside_http),
             local=hashlib.sha256(str(self._settings.state_dir.resolve()).encode()).hexdigest()[:16],
             error_pages=PAGES,
+            service_connections=self._service_connections,
             json_log_format=_JSON_LOG,
             snippets=[snippet for snippet in snippets if snippet.lines],
         )
@@ -397,6 +400,7 @@ class Renderer:
             settings=self._settings,
             users=users_of(backend.service, self._secrets, self._default_users),
             default_users=self._default_users,
+            service_connections=self._service_connections,
         ).rstrip("\n")
 
     def _shape(self, text: str, backend: Backend) -> str | None:

@@ -7,6 +7,7 @@ the variable.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,6 +28,24 @@ def _items(value: object) -> object:
 
 
 Items = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_items)]
+
+
+def _networks(value: object) -> object:
+    """IP networks, or `none` for an empty list."""
+    if not isinstance(value, str):
+        return value
+    items = [item.strip() for item in value.split(",") if item.strip()]
+    return () if [item.lower() for item in items] == ["none"] else tuple(map(_network, items))
+
+
+def _network(item: str) -> str:
+    try:
+        return str(ipaddress.ip_network(item))
+    except ValueError:
+        raise ValueError(f"{item!r} is no network: write networks such as 10.0.0.0/8, or `none`") from None
+
+
+Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_networks)]
 
 
 def _own(name: str) -> AliasChoices:
@@ -213,6 +232,24 @@ class Settings(BaseSettings):
         description="From whom HAProxy configuration is taken (`backendExtra`, templates, headers that read files):"
         " `trusted` is labels, the environment, and API calls with the token; `all` and `none` are what they say.",
     )
+    trusted_proxies: Networks | None = Field(
+        None,
+        validation_alias=_own("TRUSTED_PROXIES"),
+        description="Networks of the proxies in front that may say where a request comes from (`X-Forwarded-*`),"
+        " separated by commas, or `none`. Without it nobody may, but X-Forwarded-For is appended to.",
+    )
+    proxy_protocol: Networks = Field(
+        (),
+        validation_alias=_own("PROXY_PROTOCOL"),
+        description="Networks from which connections begin with a PROXY protocol header, separated by commas.",
+    )
+    service_connections: int | None = Field(
+        None,
+        ge=1,
+        validation_alias=_own("SERVICE_CONNECTIONS"),
+        description="Requests that one service may have under way or waiting; more are answered with 503. A quarter of"
+        " the connections that HAProxy may have, without it.",
+    )
     hard_stop_after: Seconds = Field(
         300,
         validation_alias=_own("HARD_STOP_AFTER"),
@@ -244,6 +281,16 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, file_secret_settings, env_settings
 
+    @property
+    def advice(self) -> str | None:
+        """What the operator should say about proxies in front."""
+        if self.trusted_proxies is not None:
+            return None
+        return (
+            "FLOWPROXY_TRUSTED_PROXIES is not set, so that anybody may begin X-Forwarded-For: name the networks of the"
+            " load balancers in front, or `none`"
+        )
+
     def takes(self, service: Service) -> bool:
         """Whether the service is for this proxy, among several that share a Swarm."""
         ours = (service.proxy_instance_name or "").lower() == self.proxy_instance_name.lower()
@@ -260,7 +307,14 @@ class Settings(BaseSettings):
         return self._defaults(raw=self.raw_config == "all" or (self.raw_config == "trusted" and bool(self.api_token)))
 
     def _defaults(self, *, raw: bool) -> Defaults:
-        return Defaults(self.separator, self.https_only, self.service_domain_algo, self.default_req_mode, raw)
+        return Defaults(
+            self.separator,
+            self.https_only,
+            self.service_domain_algo,
+            self.default_req_mode,
+            raw,
+            proxies_known=self.trusted_proxies is not None,
+        )
 
     def binds(self, *, certified: bool) -> tuple[tuple[int, str], ...]:
         """Port and further arguments of each bind line. Without a certificate `:ssl` is a plain port."""

@@ -172,6 +172,19 @@ def fetch(port: int, path: str, method: str = "GET", headers: dict[str, str] | N
         connection.close()
 
 
+def exchange(port: int, sent: bytes) -> bytes:
+    """Everything that comes back until the other side closes."""
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        connection.sendall(sent)
+        parts = []
+        try:
+            while part := connection.recv(65536):
+                parts.append(part)
+        except ConnectionResetError:
+            pass
+    return b"".join(parts)
+
+
 @contextmanager
 def requests_all_the_time(port: int, path: str) -> Iterator[list[int]]:
     """Statuses of requests that another thread makes, each on a connection of its own; 0 for one that broke."""

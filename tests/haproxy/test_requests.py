@@ -1,0 +1,137 @@
+"""Requests that a client words so that HAProxy and the service read them differently."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+from controller import Controller, Origin, exchange, origins
+from support import eventually
+
+Origins = Callable[[str], Origin]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
+    """A service that is open below /public and asks for a password elsewhere."""
+    controller = Controller(tmp_path_factory.mktemp("requests") / "state")
+    with origins() as origin:
+        given = {"port": str(origin("shop").port), "outboundHostname": "127.0.0.1"}
+        try:
+            controller.start()
+            answer = controller.reconfigure(
+                "shop",
+                **given,
+                serviceDomain="shop.org,*.wild.org",
+                users="admin:secret",
+                servicePath_1="/public",
+                ignoreAuthorization_1="true",
+                servicePath_2="/",
+            )
+            assert answer.status == 200, answer.text
+            controller.reconfigure("allowed", servicePath="/allowed", allowedMethods="GET", **given)
+            controller.reconfigure("denied", servicePath="/denied", deniedMethods="DELETE,PURGE", **given)
+            yield controller
+        finally:
+            controller.end()
+
+
+def status(controller: Controller, head: str, body: bytes = b"") -> int:
+    said = exchange(controller.traffic, head.replace("\n", "\r\n").encode() + b"\r\n" + body)
+    return int(said.split()[1])
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "shop.org/public",
+        "shop.org/public?",
+        "shop.org?x=/public",
+        "shop.org#/public",
+        "public@shop.org",
+        "shop.org /public",
+        "shop.org\t/public",
+        "shop.org\\\\public",
+        "shop.org,shop.org/public",
+        "deep.wild.org/public",
+        "SHOP.org/public",
+    ],
+)
+def test_a_host_that_is_none_leads_to_no_route(shop: Controller, host: str) -> None:
+    assert status(shop, "GET /admin HTTP/1.1\nHost: shop.org\nConnection: close\n") == 401
+    assert status(shop, f"GET /admin HTTP/1.1\nHost: {host}\nConnection: close\n") == 400
+
+
+@pytest.mark.parametrize("host", ["shop.org", "SHOP.org:80", "shop.org.", "deep.wild.org:8080"])
+def test_ordinary_hosts_go_on_working(shop: Controller, host: str) -> None:
+    assert status(shop, f"GET /public HTTP/1.1\nHost: {host}\nConnection: close\n") == 200
+    assert status(shop, f"GET /admin HTTP/1.1\nHost: {host}\nConnection: close\n") == 401
+
+
+@pytest.mark.parametrize("length", ["18446744073709551616", "18446744073709551621", "9999999999999999999"])
+def test_a_length_that_overflows_is_refused(shop: Controller, length: str) -> None:
+    head = f"POST /public HTTP/1.1\nHost: shop.org\nContent-Length: {length}\nConnection: close\n"
+
+    assert status(shop, head, b"hello") == 400
+
+
+def test_an_upgrade_to_h2c_never_reaches_a_service(shop: Controller) -> None:
+    said = exchange(
+        shop.traffic,
+        b"GET /public HTTP/1.1\r\nHost: shop.org\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+        b"HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n"
+        b"GET /public HTTP/1.1\r\nHost: shop.org\r\nConnection: close\r\n\r\n",
+    ).lower()
+
+    assert said.count(b"http/1.1 200") == 2
+    assert b"h2c" not in said
+    assert b"http2-settings:" not in said
+
+
+def test_a_method_is_compared_as_it_was_sent(shop: Controller) -> None:
+    for path, method, expected in [
+        ("/allowed", "GET", 200),
+        ("/allowed", "get", 403),
+        ("/allowed", "POST", 403),
+        ("/denied", "GET", 200),
+        ("/denied", "DELETE", 403),
+        ("/denied", "delete", 403),
+        ("/denied", "Delete", 403),
+        ("/denied", "PURGE", 403),
+        ("/denied", "purge", 403),
+    ]:
+        head = f"{method} {path} HTTP/1.1\nHost: other.org\nConnection: close\n"
+        assert status(shop, head) == expected, (method, path)
+
+
+def test_a_service_that_hangs_does_not_use_up_the_connections_of_others(
+    controller: Controller, origin: Origins
+) -> None:
+    controller.start(FLOWPROXY_SERVICE_CONNECTIONS="20")
+    slow, quick = origin("slow"), origin("quick")
+    controller.reconfigure("slow", servicePath="/slow", port=str(slow.port), outboundHostname="127.0.0.1")
+    controller.reconfigure("quick", servicePath="/quick", port=str(quick.port), outboundHostname="127.0.0.1")
+    waiting = []
+    for _ in range(20):
+        connection = socket.create_connection(("127.0.0.1", controller.traffic), 10)
+        connection.sendall(b"GET /slow/wait HTTP/1.1\r\nHost: a.org\r\n\r\n")
+        waiting.append(connection)
+
+    eventually(lambda: controller.get("/slow").status == 503)
+    assert controller.get("/quick").status == 200
+    slow.release.set()
+    for connection in waiting:
+        assert b" 200 " in connection.recv(65536)
+        connection.close()
+    eventually(lambda: controller.get("/slow").status == 200)
+
+
+def test_a_service_has_a_limited_number_of_ports(controller: Controller) -> None:
+    controller.start(DO_NOT_RESOLVE_ADDR="true")
+    many = {f"port_{number}": "80" for number in range(1, 30)}
+    many |= {f"srcPort_{number}": str(21000 + number) for number in range(1, 30)}
+
+    answer = controller.reconfigure("greedy", reqMode="tcp", **many)
+    assert answer.status == 400
+    assert "srcPort" in answer.json["Message"]
