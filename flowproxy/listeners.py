@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from flowproxy.model import Destination, Service
+from flowproxy.patterns import LONGEST_HOST, reach_of
 from flowproxy.routing import Backend, Candidate, Conflict, by_seniority
 
 
@@ -20,6 +21,15 @@ class Choice(NamedTuple):
     how: str
     values: tuple[str, ...]
     backend: str
+
+    @property
+    def method(self) -> str:
+        return self.how
+
+    @property
+    def reach(self) -> int | None:
+        """The length of the longest name that patterns are compared with; None where there are no patterns."""
+        return reach_of(self.values, LONGEST_HOST) if self.how.startswith("reg") else None
 
 
 class Listener(NamedTuple):

@@ -21,13 +21,14 @@ LONGEST_TEXT = 1024  # characters of a path; a longer one matches no pattern
 LONGEST_HOST = 253
 MOST_STEPS = 3_000_000  # for one request, over all patterns of a service, or of all services of a host
 MOST_STEPS_ANY_HOST = 200_000  # of a service whose patterns concern requests to any host
-MOST_PATTERNS, MOST_PATTERNS_ANY_HOST, MOST_REWRITES = 40, 10, 30
-LONGEST_PATTERN, LONGEST_PATTERNS = 500, 4000  # characters, of one and of all of a service
+MOST_PATTERNS, MOST_PATTERNS_ANY_HOST, MOST_REWRITES = 100, 20, 30
+LONGEST_PATTERN, LONGEST_PATTERNS = 500, 10_000  # characters, of one and of all of a service
 
 _STACK = 1024  # rounds of a repeated group that PCRE's stack of 32 KB has place for; each group takes its share
 _MOST_POSITIONS = 300
-_MOST_PAIRS = 20_000
+_MOST_PAIRS = 5_000
 _MOST_AMBIGUITY = 64
+_MOST_LOOPS = 20
 _LEAST_LIMIT = 20_000
 _ANY = (1 << 256) - 1
 
@@ -389,6 +390,10 @@ class _Automaton:
     def cost(self, reach: int) -> Cost:
         """Return an upper bound for texts up to the length `reach`. Raise ValueError when that is too high to use."""
         loops = self._loops()
+        if len(loops) > _MOST_LOOPS:
+            raise self._refusal(
+                f"has {len(loops)} unbounded repeats, repeats of them counted; use at most {_MOST_LOOPS}"
+            )
         pairs = self._pairs()
         self._refuse_ambiguous_loops(pairs)
         links = self._links(loops)
@@ -518,12 +523,13 @@ class _Automaton:
                 )
 
     def _width(self, pairs: Iterable[tuple[int, int]]) -> int:
-        """At how many positions one text can be at the same time, at most."""
+        """At how many positions one text can be at the same time, at most: as many are beside each of them."""
         beside: dict[int, set[int]] = {}
         for one, other in pairs:
             beside.setdefault(one, set()).add(other)
             beside.setdefault(other, set()).add(one)
-        return max(map(len, beside.values()), default=1)
+        sizes = sorted(map(len, beside.values()), reverse=True)
+        return max((number for number, size in enumerate(sizes, 1) if size >= number), default=1)
 
     def _ambiguity(self, pairs: dict[tuple[int, int], list[tuple[int, int]]], loops: Iterable[frozenset[int]]) -> int:
         """In how many ways one text leads to one position, at most, loops after loops apart."""

@@ -63,6 +63,11 @@ class Condition(NamedTuple):
                 return self._reaches(request.path) and compares(self.how, request.path, self.values)
 
     @property
+    def method(self) -> str:
+        """HAProxy's matching method, with its flags."""
+        return {"header": "str", "agent": "sub -i", "port": "int"}.get(self.kind, self.how)
+
+    @property
     def has_patterns(self) -> bool:
         return self.kind in ("path", "outside", "host") and self.how.startswith("reg")
 
