@@ -9,6 +9,7 @@ from typing import NamedTuple
 from flowproxy.errors import Problem
 from flowproxy.model import Destination, Service
 from flowproxy.patterns import (
+    LONGEST_AGENT,
     LONGEST_HOST,
     LONGEST_PATTERNS,
     LONGEST_TEXT,
@@ -17,8 +18,9 @@ from flowproxy.patterns import (
     MOST_REWRITES,
     MOST_STEPS,
     MOST_STEPS_ANY_HOST,
+    SEARCHING,
     cost_of,
-    steps_of,
+    search_of,
 )
 
 MOST_ROUTES = 10_000
@@ -46,13 +48,14 @@ _WORDS = {"compressionAlgo": 10, "compressionType": MOST_VALUES}
 _INDEXED = ("path", "path_beg")
 
 
-class _Patterns(NamedTuple):
-    """The patterns of one parameter, with the longest text that they are compared with."""
+class _Work(NamedTuple):
+    """What one parameter has HAProxy do for a request. `number` and `length` are those of its regular expressions."""
 
     parameter: str
-    patterns: tuple[str, ...]
-    longest: int
-    for_any_host: bool
+    steps: int
+    number: int = 0
+    length: int = 0
+    for_any_host: bool = False
 
 
 def exceeded(service: Service, destinations: Iterable[Destination]) -> list[Problem]:
@@ -115,67 +118,82 @@ def _has_conditions(destination: Destination) -> bool:
 
 
 def _too_costly(service: Service, destinations: Iterable[Destination]) -> Iterable[Problem]:
-    """A request may meet all patterns that routes depend on, and the rewrites of one destination."""
-    deciding: list[_Patterns] = []
+    """A request may meet all that routes depend on, and the rewrites of one destination."""
+    deciding: list[_Work] = []
     rewriting = []
-    for destination in destinations:
-        deciding += _deciding(service, destination)
-        rewriting.append(_rewriting(destination))
-    for patterns in (*deciding, *rewriting):
-        for pattern in patterns.patterns:
-            try:
-                cost_of(pattern, patterns.longest)
-            except ValueError as error:
-                yield Problem(patterns.parameter, pattern, str(error))
-                return
-    for_any = [patterns for patterns in deciding if patterns.for_any_host]
+    try:
+        for destination in destinations:
+            deciding += _deciding(service, destination)
+            searches = tuple(rewrite.search for rewrite in destination.req_path_search_replace)
+            rewriting.append(_matching(f"reqPathSearchReplace{_suffix(destination)}", searches))
+    except _NotTaken as error:
+        yield error.problem
+        return
+    for_any = [work for work in deciding if work.for_any_host]
     checks = [
-        _beyond(for_any, MOST_PATTERNS_ANY_HOST, MOST_STEPS_ANY_HOST, "a service without serviceDomain"),
+        _beyond(for_any, MOST_PATTERNS_ANY_HOST, MOST_STEPS_ANY_HOST, "for requests to any host a service"),
         *(_beyond([*deciding, last], MOST_PATTERNS + MOST_REWRITES, MOST_STEPS, "a service") for last in rewriting),
     ]
     yield from list(filter(None, checks))[:1]
 
 
-def _beyond(known: Iterable[_Patterns], most: int, most_steps: int, whose: str) -> Problem | None:
-    """The first parameter with which the patterns are more than they may be together."""
+def _beyond(known: Iterable[_Work], most: int, most_steps: int, whose: str) -> Problem | None:
+    """The first parameter with which the work is more than it may be altogether."""
     number = length = steps = 0
-    for patterns in known:
-        number += len(patterns.patterns)
-        length += _length(patterns.patterns)
-        steps += steps_of(patterns.patterns, patterns.longest)
+    for work in known:
+        number, length, steps = number + work.number, length + work.length, steps + work.steps
         for unit, found, limit in (
             ("regular expressions", number, most),
             ("characters of regular expressions", length, LONGEST_PATTERNS),
-            ("steps of regular expressions for one request", steps, most_steps),
+            ("steps to compare one request with its values", steps, most_steps),
         ):
             if found > limit:
-                cure = (
-                    "; begin them with ^, and write [^/]* for .*, so that they take fewer"
-                    if unit.startswith("steps")
-                    else ""
-                )
-                rule = f"{whose} has at most {limit} {unit}, and with these there are {found}{cure}"
-                return Problem(patterns.parameter, "", rule)
+                rule = f"{whose} has at most {limit} {unit}, and with these there are {found}"
+                if steps > most_steps and work.number:
+                    rule += "; begin regular expressions with ^, and write [^/]* for .*, so that they take fewer"
+                return Problem(work.parameter, "", rule)
     return None
 
 
-def _deciding(service: Service, destination: Destination) -> Iterable[_Patterns]:
+def _deciding(service: Service, destination: Destination) -> Iterable[_Work]:
+    """What a destination has compared with each request that its routes may be for."""
     suffix, domains = _suffix(destination), destination.service_domain
-    if _method(destination.path_type) == "reg":
-        is_sni = destination.req_mode == "sni"
-        longest = LONGEST_HOST if is_sni else LONGEST_TEXT
-        # Those of sni are for the connections to a port of its own.
-        paths = (destination.service_path, destination.service_path_exclude)
-        for name, patterns in zip(("servicePath", "servicePathExclude"), paths, strict=True):
-            yield _Patterns(name + suffix, patterns, longest, not domains and not is_sni)
+    if destination.user_agent:
+        yield _Work(f"userAgent{suffix}", search_of(destination.user_agent, LONGEST_AGENT).steps)
+    is_sni = destination.req_mode == "sni"  # whose connections come to a port of its own
+    method = _method(destination.path_type) or ""
+    for name, paths in (
+        ("servicePath", destination.service_path),
+        ("servicePathExclude", destination.service_path_exclude),
+    ):
+        if method == "reg":
+            longest = LONGEST_HOST if is_sni else LONGEST_TEXT
+            yield _matching(name + suffix, paths, longest)._replace(for_any_host=not domains and not is_sni)
+        elif method in SEARCHING:
+            yield _Work(name + suffix, search_of(paths).steps)
     if _method(service.service_domain_algo) == "reg":
         patterns = tuple(domain for domain in domains if not domain.startswith("*"))
-        yield _Patterns(f"serviceDomain{suffix}", patterns, LONGEST_HOST, destination.req_mode == "http")
+        for_any_host = destination.req_mode == "http"
+        yield _matching(f"serviceDomain{suffix}", patterns, LONGEST_HOST)._replace(for_any_host=for_any_host)
 
 
-def _rewriting(destination: Destination) -> _Patterns:
-    searches = tuple(rewrite.search for rewrite in destination.req_path_search_replace)
-    return _Patterns(f"reqPathSearchReplace{_suffix(destination)}", searches, LONGEST_TEXT, for_any_host=False)
+class _NotTaken(Exception):
+    """A pattern whose work cannot be bounded."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        super().__init__(str(problem))
+
+
+def _matching(parameter: str, patterns: tuple[str, ...], longest: int = LONGEST_TEXT) -> _Work:
+    """Raise _NotTaken."""
+    steps = 0
+    for pattern in patterns:
+        try:
+            steps += cost_of(pattern, longest).steps
+        except ValueError as error:
+            raise _NotTaken(Problem(parameter, pattern, str(error))) from None
+    return _Work(parameter, steps, len(patterns), _length(patterns))
 
 
 def _method(comparison: str | None) -> str | None:

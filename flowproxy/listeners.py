@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from flowproxy.model import Destination, Service
-from flowproxy.patterns import LONGEST_HOST, reach_of
+from flowproxy.patterns import LONGEST_HOST, SEARCHING, reach_of
 from flowproxy.routing import Backend, Candidate, Conflict, by_seniority
 
 
@@ -28,8 +28,10 @@ class Choice(NamedTuple):
 
     @property
     def reach(self) -> int | None:
-        """The length of the longest name that patterns are compared with; None where there are no patterns."""
-        return reach_of(self.values, LONGEST_HOST) if self.how.startswith("reg") else None
+        """The length of the longest name that the values are looked for in; None where they are compared once."""
+        if self.how.startswith("reg"):
+            return reach_of(self.values, LONGEST_HOST)
+        return LONGEST_HOST if self.how.startswith(SEARCHING) else None
 
 
 class Listener(NamedTuple):

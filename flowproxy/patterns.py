@@ -17,19 +17,24 @@ import re2
 
 T = TypeVar("T")
 
-LONGEST_TEXT = 1024  # characters of a path; a longer one matches no pattern
+LONGEST_TEXT = 4096  # characters of a path; a longer one matches no pattern
 LONGEST_HOST = 253
-MOST_STEPS = 3_000_000  # for one request, over all patterns of a service, or of all services of a host
-MOST_STEPS_ANY_HOST = 200_000  # of a service whose patterns concern requests to any host
+LONGEST_AGENT = 1024
+MOST_STEPS = 2_500_000  # for one request, over all patterns of a service, or of all services of a host
+MOST_STEPS_ANY_HOST = 300_000  # of a service whose patterns concern requests to any host
 MOST_PATTERNS, MOST_PATTERNS_ANY_HOST, MOST_REWRITES = 100, 20, 30
 LONGEST_PATTERN, LONGEST_PATTERNS = 500, 10_000  # characters, of one and of all of a service
 
+SEARCHING = ("sub", "dir", "dom")  # HAProxy's methods that look for a value at every character of a text
+_LONGEST_QUADRATIC = 1024
 _STACK = 1024  # rounds of a repeated group that PCRE's stack of 32 KB has place for; each group takes its share
+_GROUP_STEPS = 4  # a round of a repeated group takes longer than a repeated character
 _MOST_POSITIONS = 300
 _MOST_PAIRS = 5_000
 _MOST_AMBIGUITY = 64
 _MOST_LOOPS = 20
 _LEAST_LIMIT = 20_000
+_CALL = 2  # characters that could be compared while a comparison begins
 _ANY = (1 << 256) - 1
 
 
@@ -61,6 +66,13 @@ def reach_of(patterns: Iterable[str], longest: int = LONGEST_TEXT) -> int:
 def steps_of(patterns: Iterable[str], longest: int = LONGEST_TEXT) -> int:
     """Return an upper bound of the characters that are compared for one text with all of these patterns."""
     return sum(cost_of(pattern, longest).steps for pattern in patterns)
+
+
+def search_of(values: Iterable[str], longest: int = LONGEST_TEXT) -> Cost:
+    """Return what it costs to look for these values at every character of one text of at most `longest` characters."""
+    work = sum(_CALL + len(value) for value in values)
+    reach = min(longest, max(_LONGEST_QUADRATIC, MOST_STEPS // max(work, 1)))
+    return Cost(work * reach, reach)
 
 
 def limited(pattern: str) -> str:
@@ -387,8 +399,8 @@ class _Automaton:
         if self._always_ends:
             self._leave_out_what_cannot_fail(whole.last)
 
-    def cost(self, reach: int) -> Cost:
-        """Return an upper bound for texts up to the length `reach`. Raise ValueError when that is too high to use."""
+    def cost(self, longest: int) -> Cost:
+        """Return an upper bound for texts up to a length. Raise ValueError when that is too high to use."""
         loops = self._loops()
         if len(loops) > _MOST_LOOPS:
             raise self._refusal(
@@ -397,9 +409,10 @@ class _Automaton:
         pairs = self._pairs()
         self._refuse_ambiguous_loops(pairs)
         links = self._links(loops)
+        reach = min(longest, _LONGEST_QUADRATIC) if links else longest
         length = reach if loops else min(reach, len(self._masks))
         steps = self._width(pairs) * length + sum(map(len, links.values())) * reach * reach // 2
-        return Cost(steps * self._ambiguity(pairs, loops), reach)
+        return Cost(steps * self._ambiguity(pairs, loops) * (_GROUP_STEPS if self.repeats_groups else 1), reach)
 
     def _refusal(self, reason: str) -> ValueError:
         return ValueError(f"{self._pattern!r} {reason}")

@@ -20,7 +20,17 @@ from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 from flowproxy.model import Destination, Service
-from flowproxy.patterns import LONGEST_HOST, LONGEST_TEXT, MOST_STEPS, is_found, reach_of, steps_of
+from flowproxy.patterns import (
+    LONGEST_AGENT,
+    LONGEST_HOST,
+    LONGEST_TEXT,
+    MOST_STEPS,
+    SEARCHING,
+    is_found,
+    reach_of,
+    search_of,
+    steps_of,
+)
 
 EXACT, WILDCARD, PATTERN, ANY, DEFAULT = STAGES = ("exact", "wildcard", "pattern", "any", "default")
 CONDITIONAL = "?"
@@ -39,8 +49,8 @@ class Condition(NamedTuple):
     """What a map cannot tell; templates/rules.cfg.j2 writes it.
 
     `kind` is one of header, agent, port, path, outside (a path that must not match), host. `how` is the header's name,
-    or HAProxy's matching method with its flags, such as `beg` or `reg -i`. A text longer than the `reach` of patterns
-    fulfils no condition, that of being outside included.
+    or HAProxy's matching method with its flags, such as `beg` or `reg -i`. A text longer than `reach` fulfils no
+    condition, that of being outside included.
     """
 
     kind: str
@@ -52,7 +62,8 @@ class Condition(NamedTuple):
             case "header":
                 return request.headers.get(self.how) == self.values[0]
             case "agent":
-                return compares("sub -i", request.headers.get("user-agent", ""), self.values)
+                agent = request.headers.get("user-agent", "")
+                return self._reaches(agent) and compares(self.method, agent, self.values)
             case "port":
                 return str(request.port) in self.values
             case "host":
@@ -72,21 +83,21 @@ class Condition(NamedTuple):
         return self.kind in ("path", "outside", "host") and self.how.startswith("reg")
 
     @property
-    def reach(self) -> int:
-        """The length of the longest text that its patterns are compared with."""
-        return reach_of(self.values, self._longest)
+    def reach(self) -> int | None:
+        """The length of the longest text that its values are looked for in; None where they are compared once."""
+        longest = {"host": LONGEST_HOST, "agent": LONGEST_AGENT}.get(self.kind, LONGEST_TEXT)
+        if self.has_patterns:
+            return reach_of(self.values, longest)
+        return search_of(self.values, longest).reach if self.method.startswith(SEARCHING) else None
 
     @property
     def steps(self) -> int:
         """An upper bound of what its patterns cost for one request."""
-        return steps_of(self.values, self._longest) if self.has_patterns else 0
-
-    @property
-    def _longest(self) -> int:
-        return LONGEST_HOST if self.kind == "host" else LONGEST_TEXT
+        longest = LONGEST_HOST if self.kind == "host" else LONGEST_TEXT
+        return steps_of(self.values, longest) if self.has_patterns else 0
 
     def _reaches(self, text: str) -> bool:
-        return not self.has_patterns or len(text) <= self.reach
+        return self.reach is None or len(text) <= self.reach
 
     def unevaluated(self) -> Iterable[str]:
         """The patterns that only HAProxy can evaluate."""
