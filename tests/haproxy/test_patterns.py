@@ -19,7 +19,7 @@ MOST_MS = 10.0
 WORST = {
     "patterns without a domain": {
         "pathType": "path_reg",
-        "servicePath": ",".join(f"b[^/][^/]?[cd{i:02}]" for i in range(9)),
+        "servicePath": ",".join(f"b[^/][cd{i:02}]" for i in range(9)),
         "servicePathExclude": ",".join(f"a[ab][cd{i:02}]" for i in range(9)),
     },
     "repeated groups without a domain": {"pathType": "path_reg", "servicePath": "^(/|ab|a)+[x-z]$,^(/|ab|a)*[v-w]$"},
@@ -88,9 +88,10 @@ def put(controller: Controller, name: str, given: dict[str, str]) -> Answer:
 
 @pytest.mark.parametrize("kind", WORST)
 def test_the_worst_service_that_is_accepted_costs_a_request_less_than_ten_milliseconds(
-    running: Controller, origin: Origins, kind: str
+    running: Controller, kind: str
 ) -> None:
-    answer = put(running, "evil", {"port": str(origin("evil").port), **WORST[kind]})
+    # HAProxy itself answers, after all rules: what a server takes is not measured.
+    answer = put(running, "evil", {"port": "80", "backendExtra": "http-request return status 200", **WORST[kind]})
     assert answer.status == 200, answer.text
     number = 0
 
