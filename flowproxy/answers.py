@@ -36,6 +36,9 @@ _DESTINATION_LISTS = "AllowedMethods DeniedMethods RedirectFromDomain ReqPathSea
 _DESTINATION_NUMBERS = "HttpsPort SrcHttpsPort".split()
 
 
+_ONLY_HAPROXY = "; but some patterns can be evaluated by HAProxy only (see unevaluated), and may lead elsewhere"
+
+
 def answer(status: str, message: str, service: Service | None = None, name: str = "") -> dict[str, Any]:
     """What reconfigure, remove, reload and ping answer."""
     described = described_service(service) if service else _empty()
@@ -99,6 +102,7 @@ def described_answer(
     asked: Request, chosen: Route | None, servers: list[ServerHealth] | None, outcome: Outcome, remark: str | None
 ) -> dict[str, Any]:
     """What `/v1/explain` says of a request: its route, and what HAProxy thinks of its servers, if it answers."""
+    unevaluated = _unevaluated(asked, chosen, outcome)
     others = [
         route
         for route in outcome.table.routes
@@ -107,11 +111,24 @@ def described_answer(
     ]
     return {
         "route": described_route(chosen) if chosen else None,
-        "reason": _reason(chosen, servers, remark),
+        "reason": _reason(chosen, servers, remark) + (_ONLY_HAPROXY if unevaluated else ""),
         "servers": [server._asdict() for server in servers or ()],
         "others": [described_route(route) for route in others],
         "refused": {} if chosen else dict(outcome.quarantined),
+        "unevaluated": unevaluated,
     }
+
+
+def _unevaluated(asked: Request, chosen: Route | None, outcome: Outcome) -> list[str]:
+    """The patterns that HAProxy may have found another route by: RE2 knows less than PCRE, but never takes long."""
+    found = []
+    for route in outcome.table.routes:
+        if route.has_patterns and route.covers(asked):
+            patterns = [pattern for condition in route.conditions for pattern in condition.unevaluated()]
+            found += [f"route {route}: pattern {pattern} could not be evaluated here" for pattern in patterns]
+        if route is chosen:
+            break
+    return found
 
 
 def _reason(chosen: Route | None, servers: list[ServerHealth] | None, remark: str | None) -> str:

@@ -48,6 +48,7 @@ from flowproxy.swarm import SwarmStatus
 _log = structlog.get_logger(__name__)
 
 CREATED = "Flowproxy-Created"
+_LONGEST_URL = 8192
 _DISTRIBUTED = "Distributed to all instances"
 _STATUS: dict[type[Exception], int] = {
     Unauthorized: 401,
@@ -275,6 +276,9 @@ class Api:
 
     async def explain(self, request: web.Request) -> web.Response:
         given = request.query.get("url", "")
+        if len(given) > _LONGEST_URL:
+            wrong = Problem("url", given, f"has {len(given)} characters; give one with at most {_LONGEST_URL}")
+            return web.json_response({"error": str(wrong)}, status=400)
         asked = _request_for(given)
         if asked is None:
             wrong = Problem("url", given, "give a whole one, such as ?url=http://example.org/api")

@@ -26,7 +26,7 @@ from flowproxy.informants import Informants
 from flowproxy.keyring import Keyring
 from flowproxy.names import Names
 from flowproxy.parameters import parse
-from flowproxy.proxy import Proxy, has_exporter
+from flowproxy.proxy import Proxy, has_exporter, has_match_limits
 from flowproxy.reconciler import Reconciler
 from flowproxy.registry import Entry, Origin, Registry
 from flowproxy.render import Renderer
@@ -56,6 +56,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
     renderer = Renderer(
         settings,
         exporter=await has_exporter(settings.haproxy),
+        match_limits=await has_match_limits(settings.haproxy),
         run_user=_unprivileged_user(),
         chroot=_empty_folder(settings.state_dir) if _may_chroot() else None,
         secrets=read_user_secrets(),

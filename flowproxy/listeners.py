@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from flowproxy.model import Destination, Service
+from flowproxy.patterns import LONGEST_HOST, SEARCHING, reach_of
 from flowproxy.routing import Backend, Candidate, Conflict, by_seniority
 
 
@@ -20,6 +21,17 @@ class Choice(NamedTuple):
     how: str
     values: tuple[str, ...]
     backend: str
+
+    @property
+    def method(self) -> str:
+        return self.how
+
+    @property
+    def reach(self) -> int | None:
+        """The length of the longest name that the values are looked for in; None where they are compared once."""
+        if self.how.startswith("reg"):
+            return reach_of(self.values, LONGEST_HOST)
+        return LONGEST_HOST if self.how.startswith(SEARCHING) else None
 
 
 class Listener(NamedTuple):

@@ -9,6 +9,7 @@ from typing import TypeVar, cast, get_origin
 
 from pydantic import ValidationError
 
+from flowproxy.bounds import exceeded
 from flowproxy.certificate import Certificate, read_certificate
 from flowproxy.errors import InvalidCertificate, InvalidService, Problem, UnroutedService, Untrusted
 from flowproxy.model import Defaults, Destination, Parameters, Service, checked_domain, checked_line, checked_path
@@ -41,8 +42,6 @@ _RAW_RULE = (
     "is HAProxy configuration, which is not taken from here; FLOWPROXY_RAW_CONFIG says from whom, and a call by API"
     " needs FLOWPROXY_API_TOKEN"
 )
-_MOST_ROUTES = 10_000
-_MOST_PORTS = 20
 
 
 def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Service:
@@ -78,14 +77,7 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
         _checked(service, destination, https_only, problems)
         for destination in _destinations(by_index, defaults, problems)
     )
-    routes = sum(max(len(d.service_domain), 1) * len(d.service_path) for d in destinations)
-    if routes > _MOST_ROUTES:
-        rule = f"with every serviceDomain these are {routes} routes; a service has at most {_MOST_ROUTES}"
-        problems.append(Problem("servicePath", "", rule))
-    ports = {destination.src_port for destination in destinations if destination.req_mode != "http"}
-    if len(ports) > _MOST_PORTS:
-        rule = f"these are {len(ports)} ports of their own; a service has at most {_MOST_PORTS}"
-        problems.append(Problem("srcPort", "", rule))
+    problems += exceeded(service, destinations)
     if problems:
         raise InvalidService(name, tuple(problems))
     meant = {unknown: nearest(unknown) for unknown in ignored}

@@ -17,7 +17,7 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ import aiohttp
 import psutil
 import structlog
 
+from flowproxy.acls import LISTS
 from flowproxy.commands import (
     ServerHealth,
     commands,
@@ -258,6 +259,7 @@ class Proxy:
         except Rejected:
             await asyncio.to_thread(self._write, before)
             raise
+        await asyncio.to_thread(self._forget_lists, files)
         self._leaving.clear()
 
     async def _reload(self, digest: str) -> None:
@@ -432,15 +434,33 @@ class Proxy:
                 write_whole(self.folder / path, content)
                 self._written[path] = content
 
+    def _forget_lists(self, files: Container[str]) -> None:
+        """Deletes the files of values that no rule names any more: each change of a list has made a new one."""
+        for path in (self.folder / LISTS).glob("*"):
+            name = f"{LISTS}/{path.name}"
+            if name not in files:
+                path.unlink(missing_ok=True)
+                self._written.pop(name, None)
+
 
 async def has_exporter(program: str) -> bool:
     """Whether HAProxy was built with its exporter for Prometheus."""
+    return "Prometheus exporter" in await _build(program)
+
+
+async def has_match_limits(program: str) -> bool:
+    """Whether HAProxy's regular expressions are PCRE's, which take a limit in front of them."""
+    return re.search(r"\+PCRE2?\b", await _build(program)) is not None
+
+
+async def _build(program: str) -> str:
+    """How HAProxy was built, in its own words; nothing where there is none."""
     try:
         process = await asyncio.create_subprocess_exec(program, "-vv", stdout=asyncio.subprocess.PIPE)
     except OSError:
-        return False
+        return ""
     said, _ = await process.communicate()
-    return b"Prometheus exporter" in said
+    return said.decode(errors="replace")
 
 
 def _environment() -> dict[str, str]:

@@ -14,11 +14,13 @@ from typing import NamedTuple
 
 import jinja2
 
+from flowproxy.acls import Compared
 from flowproxy.certificate import Certificate, in_order
 from flowproxy.errors import InvalidSettings, InvalidTemplate
-from flowproxy.listeners import Listeners
-from flowproxy.model import Destination, Endpoint, Service, is_address, public
+from flowproxy.listeners import Choice, Listeners
+from flowproxy.model import Destination, Endpoint, Rewrite, Service, is_address, public
 from flowproxy.parameters import parse
+from flowproxy.patterns import limited, reach_of
 from flowproxy.quoting import comment, word
 from flowproxy.routing import (
     ANY,
@@ -29,7 +31,9 @@ from flowproxy.routing import (
     WILDCARD,
     Backend,
     Candidate,
+    Condition,
     RouteTable,
+    Rule,
     compile_routes,
 )
 from flowproxy.settings import Settings, secrets_folder
@@ -55,6 +59,7 @@ _CHECK = "check inter 30s fastinter 1s downinter 20ms fall 2 rise 1 observe laye
 _POOL = "pool-max-conn -1 pool-purge-delay 5s"
 SPARE = "spare:"  # what their names begin with; no name of a service holds a colon
 _SPARES, _SHAPES = 32, 3
+_CONDITIONS = 3  # each with up to eight values and some words around them: a line takes 64 words
 _PLAIN = parse({"serviceName": "plain.service", "servicePath": "/", "port": "80"})
 
 NO_LISTENERS = Listeners((), (), ())
@@ -111,12 +116,28 @@ class Snippet(NamedTuple):
     sections: str
 
 
+class Rewriting(NamedTuple):
+    """A rewrite as HAProxy does it, of paths that are at most as long as `reach`."""
+
+    search: str
+    replace: str
+    reach: int
+
+
+class Acl(NamedTuple):
+    """The name of a condition that rules refer to, and a service whose condition it is."""
+
+    name: str
+    service: str
+
+
 @dataclass(frozen=True)
 class Configuration:
     """Everything HAProxy is given. The skeleton is all but servers, map entries and certificates.
 
-    `blocks` are the texts of sections with their servers. `fixed` are the backends that the head names, which no other
-    can stand in for; `plain` is the shape of a backend without wishes.
+    `lists` are files of values that the head names; their names tell their content. `blocks` are the texts of sections
+    with their servers. `fixed` are the backends that the head names, which no other can stand in for; `plain` is the
+    shape of a backend without wishes.
     """
 
     head: str
@@ -129,6 +150,7 @@ class Configuration:
     blocks: Mapping[str, str] = field(default_factory=dict, compare=False)
     fixed: frozenset[str] = frozenset()
     plain: str | None = None
+    lists: Mapping[str, bytes] = field(default_factory=dict, compare=False)
 
     @cached_property
     def digest(self) -> str:
@@ -169,6 +191,7 @@ class Configuration:
         """Path below the state folder -> content."""
         files = {f"errors/{name}": page for name, page in self.pages.items()}
         files |= {map_file(name): map_text(entries).encode() for name, entries in self.maps.items()}
+        files |= self.lists
         files |= {certificate_file(name): pem.encode() for name, pem in self.certificates.items()}
         files[CRT_LIST] = "".join(f"{certificate_file(name)}\n" for name in self.certificates).encode()
         files["haproxy.cfg"] = self.text(spares=spares).encode()
@@ -201,6 +224,7 @@ class Renderer:
         settings: Settings,
         *,
         exporter: bool = False,
+        match_limits: bool = False,
         run_user: str | None = None,
         chroot: Path | None = None,
         secrets: Mapping[str, str] = _NO_SECRETS,
@@ -211,6 +235,7 @@ class Renderer:
         self._run_user = run_user
         self._chroot = chroot
         self._exporter = exporter
+        self._match_limits = match_limits
         self._secrets = secrets
         self._service_connections = settings.service_connections or service_connections
         self._default_users = complete(settings.users, encrypted=settings.users_pass_encrypted)
@@ -263,7 +288,7 @@ class Renderer:
         wildcards = [(f"wildcard{depth}", self._of_depth(table, depth)) for depth in table.wildcard_depths]
         given = {certificate.name: certificate for certificate in certificates if self._settings.uses_certificates}
         pems = {name: given[name].pem for name in in_order(given.values(), self._settings.preferred_certificate)}
-        stages = [
+        stages: list[tuple[str, tuple[Rule, ...]]] = [
             (EXACT, table.rules[EXACT]),
             *wildcards,
             *((stage, table.rules[stage]) for stage in (PATTERN, ANY)),
@@ -271,12 +296,15 @@ class Renderer:
         pending = [name for name, rules in stages if rules]
         names = [*(name for name, _ in stages), DEFAULT]
         later = names[names.index(pending[0]) :] if pending else []
+        named = _named([rule for _, rules in stages for rule in rules])
         head = self._render_head(
             certified=bool(pems) or self._settings.crt_list_path is not None,
             default_certificate=next(iter(pems), None),
             settings=self._settings,
             table=table,
             stages=stages,
+            named=named,
+            compared=self._compared,
             pending_stages=pending,
             recorded_stages=later,
             asked_again=later[1:],
@@ -306,6 +334,7 @@ class Renderer:
                 + [backend.name for backend in listening.backends]
             ),
             plain=self._plain,
+            lists=self._lists([*named, *(choice for listener in listening.listeners for choice in listener.choices)]),
         )
 
     def http_ports(self, *, certified: bool) -> Mapping[int, bool]:
@@ -365,6 +394,20 @@ class Renderer:
             sections = f"# service {service.service_name}\n{written}"
         return Snippet(service.service_name, lines, sections)
 
+    def _rewriting(self, rewrite: Rewrite) -> Rewriting:
+        search = limited(rewrite.search) if self._match_limits else rewrite.search
+        return Rewriting(search, rewrite.replace, reach_of([rewrite.search]))
+
+    def _compared(self, condition: Condition | Choice) -> Compared:
+        return Compared(condition.method, condition.values, self._match_limits)
+
+    def _lists(self, conditions: Iterable[Condition | Choice]) -> dict[str, bytes]:
+        """The files of values that go with the head."""
+        lists: dict[str, bytes] = {}
+        for condition in conditions:
+            lists |= self._compared(condition).files
+        return lists
+
     def _section(self, backend: Backend) -> Section:
         known = self._sections.get(backend.name)
         if known and known[0] is backend:
@@ -398,6 +441,7 @@ class Renderer:
             service=backend.service,
             destination=backend.destination,
             settings=self._settings,
+            rewrites=[self._rewriting(rewrite) for rewrite in backend.destination.req_path_search_replace],
             users=users_of(backend.service, self._secrets, self._default_users),
             default_users=self._default_users,
             service_connections=self._service_connections,
@@ -429,8 +473,20 @@ class Renderer:
                     del known[name]
 
     @staticmethod
-    def _of_depth(table: RouteTable, depth: int) -> tuple[object, ...]:
+    def _of_depth(table: RouteTable, depth: int) -> tuple[Rule, ...]:
         return tuple(r for r in table.rules[WILDCARD] if r.value.partition("/")[0].count(".") == depth)
+
+
+def _named(rules: Iterable[Rule]) -> dict[Condition, Acl]:
+    """The conditions that have no place in their rule: those with many values, and all where there are many."""
+    named: dict[Condition, Acl] = {}
+    for rule in rules:
+        crowded = len(rule.conditions) > _CONDITIONS
+        for condition in rule.conditions:
+            if condition not in named and (crowded or Compared(condition.method, condition.values).is_long):
+                digest = hashlib.sha256(repr(tuple(condition)).encode()).hexdigest()[:16]
+                named[condition] = Acl(f"route-{digest}", rule.service)
+    return named
 
 
 def _require_own_names(snippets: Iterable[Snippet]) -> None:

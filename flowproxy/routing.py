@@ -7,8 +7,8 @@ only where a map cannot tell: a property test holds the two together.
 A map's key is a host with a path, and HAProxy's `map_beg` finds the longest key that the request begins with.
 There are three maps: of exact hosts, of wildcards (`.example.org`, looked up with the last labels of the
 request's host), and of paths for any host. They are asked in that order, the wildcards once for each number of
-labels that one of them has. A key that carries conditions has the value `?<key>`; its rules follow the look-up,
-in order, and when none holds the next map is asked.
+labels that one of them has. A key that carries conditions has the value `?<host>`; the rules of that host follow the
+look-up, in order, and when none holds the next map is asked.
 """
 
 from __future__ import annotations
@@ -20,6 +20,17 @@ from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 from flowproxy.model import Destination, Service
+from flowproxy.patterns import (
+    LONGEST_AGENT,
+    LONGEST_HOST,
+    LONGEST_TEXT,
+    MOST_STEPS,
+    SEARCHING,
+    is_found,
+    reach_of,
+    search_of,
+    steps_of,
+)
 
 EXACT, WILDCARD, PATTERN, ANY, DEFAULT = STAGES = ("exact", "wildcard", "pattern", "any", "default")
 CONDITIONAL = "?"
@@ -38,7 +49,8 @@ class Condition(NamedTuple):
     """What a map cannot tell; templates/rules.cfg.j2 writes it.
 
     `kind` is one of header, agent, port, path, outside (a path that must not match), host. `how` is the header's name,
-    or HAProxy's matching method with its flags, such as `beg` or `reg -i`.
+    or HAProxy's matching method with its flags, such as `beg` or `reg -i`. A text longer than `reach` fulfils no
+    condition, that of being outside included.
     """
 
     kind: str
@@ -50,15 +62,46 @@ class Condition(NamedTuple):
             case "header":
                 return request.headers.get(self.how) == self.values[0]
             case "agent":
-                return compares("sub -i", request.headers.get("user-agent", ""), self.values)
+                agent = request.headers.get("user-agent", "")
+                return self._reaches(agent) and compares(self.method, agent, self.values)
             case "port":
                 return str(request.port) in self.values
             case "host":
-                return compares(self.how, request.host, self.values)
+                return self._reaches(request.host) and compares(self.how, request.host, self.values)
             case "outside":
-                return not compares(self.how, request.path, self.values)
+                return self._reaches(request.path) and not compares(self.how, request.path, self.values)
             case _:
-                return compares(self.how, request.path, self.values)
+                return self._reaches(request.path) and compares(self.how, request.path, self.values)
+
+    @property
+    def method(self) -> str:
+        """HAProxy's matching method, with its flags."""
+        return {"header": "str", "agent": "sub -i", "port": "int"}.get(self.kind, self.how)
+
+    @property
+    def has_patterns(self) -> bool:
+        return self.kind in ("path", "outside", "host") and self.how.startswith("reg")
+
+    @property
+    def reach(self) -> int | None:
+        """The length of the longest text that its values are looked for in; None where they are compared once."""
+        longest = {"host": LONGEST_HOST, "agent": LONGEST_AGENT}.get(self.kind, LONGEST_TEXT)
+        if self.has_patterns:
+            return reach_of(self.values, longest)
+        return search_of(self.values, longest).reach if self.method.startswith(SEARCHING) else None
+
+    @property
+    def steps(self) -> int:
+        """An upper bound of what its patterns cost for one request."""
+        longest = LONGEST_HOST if self.kind == "host" else LONGEST_TEXT
+        return steps_of(self.values, longest) if self.has_patterns else 0
+
+    def _reaches(self, text: str) -> bool:
+        return self.reach is None or len(text) <= self.reach
+
+    def unevaluated(self) -> Iterable[str]:
+        """The patterns that only HAProxy can evaluate."""
+        return [pattern for pattern in self.values if self.has_patterns and is_found(pattern, "") is None]
 
     def __str__(self) -> str:
         values = " or ".join(self.values)
@@ -75,10 +118,10 @@ _DELIMITERS = {"dir": "/?", "dom": "/?.:"}
 
 def compares(how: str, text: str, values: Iterable[str]) -> bool:
     """HAProxy's matching methods str, beg, end, sub, reg, dir, dom, each with -i or without (configuration manual,
-    7.1.3)."""
+    7.1.3). A pattern that only HAProxy can evaluate is not found."""
     method, _, flag = how.partition(" ")
     if method == "reg":
-        return any(re.search(value, text, re.IGNORECASE if flag else 0) for value in values)
+        return any(is_found(value, text, ignoring_case=bool(flag)) for value in values)
     if flag:
         text, values = text.lower(), [value.lower() for value in values]
     match method:
@@ -136,6 +179,15 @@ class Route(NamedTuple):
             self.seniority,
         )
 
+    @property
+    def group(self) -> tuple[str, str]:
+        """Its stage and host: what the rules of conditional routes are put together by."""
+        return self.stage, self.host.removeprefix("*")
+
+    @property
+    def has_patterns(self) -> bool:
+        return any(condition.has_patterns for condition in self.conditions)
+
     def covers(self, request: Request) -> bool:
         """Whether the host and the path are its own, conditions apart."""
         return covers_host(self.host, request.host) and (self.is_default or request.path.startswith(self.path))
@@ -177,11 +229,15 @@ class Conflict(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What one service adds to the table; each route with its place, the stage and the key in that stage's map."""
+    """What one service adds to the table; each route with its place, the stage and the key in that stage's map.
+
+    `steps` is what its patterns cost a request, for each stage and host that has some.
+    """
 
     candidate: Candidate
     backends: tuple[Backend, ...]
     routes: tuple[tuple[tuple[str, str], Route], ...]
+    steps: Mapping[tuple[str, str], int]
 
 
 @dataclass(frozen=True)
@@ -236,26 +292,31 @@ class Compiler:
 
 
 def _table(parts: Mapping[str, Part]) -> RouteTable:
-    places: dict[tuple[str, str], list[Route]] = {}
-    for part in parts.values():
-        for place, route in part.routes:
-            places.setdefault(place, []).append(route)
     conflicts: set[Conflict] = set()
+    places: dict[tuple[str, str], list[Route]] = {}
+    too_much = _beyond_budget(parts.values(), conflicts)
+    for name, part in parts.items():
+        for place, route in part.routes:
+            if not (too_much and route.has_patterns and (name, route.group) in too_much):
+                places.setdefault(place, []).append(route)
     for place, here in places.items():
         if len(here) > 1:
             places[place] = _without_equal_claims(here, conflicts)
 
     maps: dict[str, dict[str, str]] = {stage: {} for stage in STAGES}
-    conditional = []
+    conditional = set()
     for (stage, key), here in places.items():
-        maps[stage][key] = CONDITIONAL + key if here[0].conditions else here[0].backend
-        if here[0].conditions:
-            conditional.append((stage, key))
+        first = here[0]
+        maps[stage][key] = CONDITIONAL + first.group[1] if first.conditions else first.backend
+        if first.conditions:
+            conditional.add(first.group)
+    grouped: dict[tuple[str, str], list[list[Route]]] = {group: [] for group in conditional}
+    for here in places.values() if conditional else ():
+        if here[0].group in conditional:
+            grouped[here[0].group].append(here)
     rules: dict[str, list[Rule]] = {stage: [] for stage in STAGES}
-    for stage, key in sorted(conditional):
-        here = places[stage, key]
-        chain = _until_unconditional([*here, *_shorter(places, stage, here[0])])
-        rules[stage] += [Rule(CONDITIONAL + key, route.conditions, route.backend, route.service) for route in chain]
+    for (stage, host), group in sorted(grouped.items()):
+        rules[stage] += rules_of(CONDITIONAL + host, group)
     depths = {key.partition("/")[0].count(".") for key in maps[WILDCARD]}
     bringing = [p.candidate for p in parts.values() if p.candidate.service.brings_templates]
     return RouteTable(
@@ -313,10 +374,13 @@ def _part(candidate: Candidate, stem: str) -> Part:
                 if service.is_default_backend and destination is service.destinations[0]:
                     wanted.append(("", "", (), True))
             routes += [
-                Route(host, path, tuple(sorted(conditions)), backend.name, service.service_name, default, seniority)
+                Route(host, path, _in_order(conditions), backend.name, service.service_name, default, seniority)
                 for host, path, conditions, default in wanted
             ]
-    return Part(candidate, tuple(backends), tuple(((route.stage, _key(route)), route) for route in routes))
+    steps: dict[tuple[str, str], int] = {}
+    for group, condition in {(route.group, c) for route in routes for c in route.conditions if c.has_patterns}:
+        steps[group] = steps.get(group, 0) + condition.steps
+    return Part(candidate, tuple(backends), tuple(((route.stage, _key(route)), route) for route in routes), steps)
 
 
 def _with_backends_of_their_own(parts: Mapping[str, Part]) -> Mapping[str, Part]:
@@ -406,17 +470,100 @@ def _key(route: Route) -> str:
     return DEFAULT if route.is_default else route.host.removeprefix("*") + route.path
 
 
-def _shorter(places: Mapping[tuple[str, str], list[Route]], stage: str, route: Route) -> Iterable[Route]:
-    """The routes of the same host whose path is a beginning of this one's: what the look-up would find next."""
-    host = route.host.removeprefix("*")
-    for end in range(len(route.path) - 1, 0, -1):
-        yield from places.get((stage, host + route.path[:end]), ())
+def _in_order(conditions: Iterable[Condition]) -> tuple[Condition, ...]:
+    """Patterns, which take the longest, last: they are evaluated only where everything else holds."""
+    return tuple(sorted(conditions, key=lambda condition: (condition.has_patterns, condition)))
 
 
-def _until_unconditional(routes: Iterable[Route]) -> list[Route]:
-    chain: list[Route] = []
-    for route in routes:
-        chain.append(route)
-        if not route.conditions:
-            break
-    return chain
+def _beyond_budget(parts: Iterable[Part], conflicts: set[Conflict]) -> set[tuple[str, tuple[str, str]]]:
+    """The services, with a stage and host each, whose patterns would make one request there too expensive: the oldest
+    come first, however many there are."""
+    spent: dict[tuple[str, str], int] = {}
+    first: dict[tuple[str, str], str] = {}
+    beyond = set()
+    for part in sorted((part for part in parts if part.steps), key=lambda part: _seniority(part.candidate)):
+        name = part.candidate.service.service_name
+        for group, steps in sorted(part.steps.items()):
+            oldest = first.setdefault(group, name)
+            if spent.get(group, 0) + steps <= MOST_STEPS:
+                spent[group] = spent.get(group, 0) + steps
+                continue
+            beyond.add((name, group))
+            wanted = f"regular expressions for {group[1] or '*'} (all services may cost a request {MOST_STEPS} steps)"
+            conflicts.add(Conflict(wanted, oldest, name))
+    return beyond
+
+
+# Rules
+
+
+class _Outcome(NamedTuple):
+    """What a rule leads to, and how it compares paths: the routes that have this in common can share one rule."""
+
+    method: str
+    conditions: tuple[Condition, ...]
+    backend: str
+    service: str
+
+
+class _Below(NamedTuple):
+    """The places below a path: the last `level` that has rules for them, and its outcome unless it has several.
+
+    `is_open`: whether a look-up there can find conditions and none that holds.
+    """
+
+    path: str
+    level: int
+    outcome: _Outcome | None
+    is_open: bool
+
+
+def rules_of(value: str, places: Iterable[list[Route]]) -> list[Rule]:
+    """Return the rules of one host, in the order in which they are tried.
+
+    Each of `places` holds the routes of one path, the most specific first. A route must be tried after all others that
+    are for its path or a longer one, unless they come to the same; each gets the lowest level that allows this, and
+    the routes of a level that come to the same share one rule. So there are as many rules as there are outcomes, and
+    more only where different ones are nested.
+    """
+    levels: dict[tuple[int, _Outcome], list[Route]] = {}
+    finished: list[_Below] = []
+    for here in sorted(places, key=lambda routes: routes[0].path, reverse=True):
+        path = here[0].path
+        below = _Below(path, -1, None, is_open=False)
+        while finished and finished[-1].path.startswith(path):
+            below = _together(below, finished.pop())
+        for route in here:
+            if not (route.conditions or below.is_open):
+                break
+            outcome = _outcome(route)
+            level = max(0, below.level + (outcome != below.outcome))
+            levels.setdefault((level, outcome), []).append(route)
+            below = _Below(path, level, outcome, is_open=bool(route.conditions))
+        finished.append(below._replace(path=path, is_open=below.is_open and bool(here[-1].conditions)))
+    ordered = sorted(levels.items(), key=lambda item: (item[0][0], min(route.rank for route in item[1])))
+    return [_rule(value, outcome, [route.path for route in routes]) for (_, outcome), routes in ordered]
+
+
+def _together(one: _Below, other: _Below) -> _Below:
+    is_open = one.is_open or other.is_open
+    if one.level == other.level:
+        return one._replace(outcome=one.outcome if one.outcome == other.outcome else None, is_open=is_open)
+    higher = max(one, other, key=lambda below: below.level)
+    return higher._replace(is_open=is_open)
+
+
+def _outcome(route: Route) -> _Outcome:
+    """That the path is equal, which every route of a destination says of another path, is left to the method."""
+    exact = Condition("path", "str", (route.path,))
+    others = tuple(condition for condition in route.conditions if condition != exact)
+    return _Outcome("str" if exact in route.conditions else "beg", others, route.backend, route.service)
+
+
+def _rule(value: str, outcome: _Outcome, paths: list[str]) -> Rule:
+    kept: list[str] = []
+    for path in sorted(paths):
+        if outcome.method == "str" or not (kept and path.startswith(kept[-1])):
+            kept.append(path)
+    covers = () if outcome.method == "beg" and kept == ["/"] else (Condition("path", outcome.method, tuple(kept)),)
+    return Rule(value, (*covers, *outcome.conditions), outcome.backend, outcome.service)
