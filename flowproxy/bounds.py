@@ -22,10 +22,12 @@ from flowproxy.patterns import (
     cost_of,
     search_of,
 )
+from flowproxy.protection import better_protected, compares_normal_forms
 
 MOST_ROUTES = 10_000
 MOST_PORTS = 20
 MOST_RULES = 2_000
+MOST_HOSTS_TOLD_APART = 200  # each host of a destination is compared with each of the others
 MOST_TEXT = 2_000_000  # characters of all routes
 MOST_VALUES = 200  # that are compared one after the other, rather than found in an index
 # Without an index; servicePathExclude has one where paths are compared as they are written.
@@ -66,6 +68,7 @@ def exceeded(service: Service, destinations: Iterable[Destination]) -> list[Prob
         *_too_many_values(service, destinations),
         *_too_many_ports(destinations),
         *_too_much_generated(destinations),
+        *_too_many_to_tell_apart(destinations),
         *_too_costly(service, destinations),
     ]
 
@@ -119,6 +122,18 @@ def _too_much_generated(destinations: tuple[Destination, ...]) -> Iterable[Probl
         )
 
 
+def _too_many_to_tell_apart(destinations: tuple[Destination, ...]) -> Iterable[Problem]:
+    if any(better_protected(destination, destinations) for destination in destinations):
+        hosts = sum(len(destination.service_domain) for destination in destinations)
+        if hosts > MOST_HOSTS_TOLD_APART:
+            yield Problem(
+                "serviceDomain",
+                "",
+                f"the destinations are protected differently and have {hosts} domains altogether; such a service has at"
+                f" most {MOST_HOSTS_TOLD_APART}",
+            )
+
+
 def _has_conditions(destination: Destination) -> bool:
     plain = Destination()
     names = ("service_path_exclude", "service_header", "user_agent", "path_type", "src_port", "https_port")
@@ -131,7 +146,8 @@ def _too_costly(service: Service, destinations: Iterable[Destination]) -> Iterab
     rewriting = []
     try:
         for destination in destinations:
-            deciding += _deciding(service, destination)
+            forms = 2 if compares_normal_forms(destination, destinations) else 1
+            deciding += [work._replace(steps=work.steps * forms) for work in _deciding(service, destination)]
             searches = tuple(rewrite.search for rewrite in destination.req_path_search_replace)
             rewriting.append(_matching(f"reqPathSearchReplace{_suffix(destination)}", searches))
     except _NotTaken as error:

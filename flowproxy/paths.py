@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 # What makes a path one that can be read in another way.
@@ -10,7 +11,7 @@ ODD = r"//|/\.|[%;\\]"
 
 _DEPTH = 8  # a path that climbs up more often, one step inside the other, has no normal form
 _SEGMENT_AND_BACK = r"/(?!\.\.?(?:/|$))[^/]+/\.\.(?=/|$)"
-# Patterns and what each of their matches becomes, one after the other (converter `regsub`, configuration manual, 7.3.1).
+# Patterns and what each of their matches becomes, one after the other (configuration manual, 7.3.1, `regsub`).
 STEPS = (
     (r";[^/]*", ""),  # parameters of a segment, which some servers leave out
     (r"[/\\]+", "/"),
@@ -25,6 +26,7 @@ UNCERTAIN = r"//|[\\;]|%2[fF]|%5[cC]|%3[bB]"
 BROKEN = r"%00|%(?![0-9a-fA-F]{2})"
 
 
+@lru_cache(maxsize=1024)
 def normal(path: str) -> str | None:
     """Return a path without escapes, parameters, empty segments and dots; None if it can be read in several ways.
 

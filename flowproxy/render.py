@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import jinja2
 
+from flowproxy import paths
 from flowproxy.acls import Compared
 from flowproxy.certificate import Certificate, in_order
 from flowproxy.errors import InvalidSettings, InvalidTemplate
@@ -304,6 +305,12 @@ class Renderer:
             table=table,
             stages=stages,
             named=named,
+            normal_forms=any(not c.decides for _, rules in stages for rule in rules for c in rule.conditions),
+            path_odd=paths.ODD,
+            path_broken=paths.BROKEN,
+            path_climbing=paths.CLIMBING,
+            path_uncertain=paths.UNCERTAIN,
+            path_steps=paths.STEPS,
             compared=self._compared,
             pending_stages=pending,
             recorded_stages=later,

@@ -20,6 +20,7 @@ from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 from flowproxy.model import Destination, Service
+from flowproxy.paths import normal
 from flowproxy.patterns import (
     LONGEST_AGENT,
     LONGEST_HOST,
@@ -31,6 +32,7 @@ from flowproxy.patterns import (
     search_of,
     steps_of,
 )
+from flowproxy.protection import better_protected, compares_normal_forms
 
 EXACT, WILDCARD, PATTERN, ANY, DEFAULT = STAGES = ("exact", "wildcard", "pattern", "any", "default")
 CONDITIONAL = "?"
@@ -44,12 +46,18 @@ class Request(NamedTuple):
     port: int = 80
     headers: Mapping[str, str] = {}
 
+    @property
+    def normal(self) -> str | None:
+        """The normal form of the path; None if it has none."""
+        return normal(self.path)
+
 
 class Condition(NamedTuple):
     """What a map cannot tell; templates/rules.cfg.j2 writes it.
 
-    `kind` is one of header, agent, port, path, outside (a path that must not match), host. `how` is the header's name,
-    or HAProxy's matching method with its flags, such as `beg` or `reg -i`. A text longer than `reach` fulfils no
+    `kind` is one of header, agent, port, path, outside (a path that must not match), host; normal and normal-outside
+    are path and outside for the path's normal form, and do not hold without one. `how` is the header's name, or
+    HAProxy's matching method with its flags, such as `beg` or `reg -i`. A text longer than `reach` fulfils no
     condition, that of being outside included.
     """
 
@@ -70,6 +78,10 @@ class Condition(NamedTuple):
                 return self._reaches(request.host) and compares(self.how, request.host, self.values)
             case "outside":
                 return self._reaches(request.path) and not compares(self.how, request.path, self.values)
+            case "normal" | "normal-outside":
+                path = request.normal
+                wanted = self.kind == "normal"
+                return path is not None and self._reaches(path) and compares(self.how, path, self.values) == wanted
             case _:
                 return self._reaches(request.path) and compares(self.how, request.path, self.values)
 
@@ -80,7 +92,7 @@ class Condition(NamedTuple):
 
     @property
     def has_patterns(self) -> bool:
-        return self.kind in ("path", "outside", "host") and self.how.startswith("reg")
+        return self.kind not in ("header", "agent", "port") and self.how.startswith("reg")
 
     @property
     def reach(self) -> int | None:
@@ -109,10 +121,19 @@ class Condition(NamedTuple):
             "header": f"header {self.how}: {values}",
             "agent": f"user agent with {values}",
             "port": f"port {values}",
+            "outside": f"path not {self.how} {values}",
+            "normal": f"normal form of the path {self.how} {values}",
+            "normal-outside": f"normal form of the path not {self.how} {values}",
         }
-        return named.get(self.kind) or f"{'path not' if self.kind == 'outside' else self.kind} {self.how} {values}"
+        return named.get(self.kind) or f"{self.kind} {self.how} {values}"
+
+    @property
+    def decides(self) -> bool:
+        """Whether it makes a route more specific; the normal form only repeats what the path says."""
+        return self.kind not in _OF_NORMAL_FORM
 
 
+_OF_NORMAL_FORM = ("normal", "normal-outside")
 _DELIMITERS = {"dir": "/?", "dom": "/?.:"}
 
 
@@ -175,8 +196,9 @@ class Route(NamedTuple):
             STAGES.index(self.stage),
             -len(self.host) if self.stage == WILDCARD else 0,
             -len(self.path),
-            -len(self.conditions),
+            -sum(condition.decides for condition in self.conditions),
             self.seniority,
+            -len(self.conditions),  # what is diverted goes before what it is diverted from
         )
 
     @property
@@ -198,6 +220,14 @@ class Route(NamedTuple):
     def __str__(self) -> str:
         where = "any request that matches nothing else" if self.is_default else f"{self.host or '*'}{self.path}"
         return " ".join([where, *(f"[{condition}]" for condition in self.conditions)])
+
+
+class Claim(NamedTuple):
+    """A host with a path that a destination asks for, on conditions."""
+
+    host: str
+    path: str
+    conditions: tuple[Condition, ...]
 
 
 class Backend(NamedTuple):
@@ -363,19 +393,18 @@ def _part(candidate: Candidate, stem: str) -> Part:
             backends.append(backend)
             if service.template_fe_path:
                 continue
-            always = _conditions(destination, source_port)
-            wanted = [
-                (host, path, (*always, *for_host, *for_path), False)
-                for host, *for_host in _hosts(service, destination)
-                for path, *for_path in _paths(destination)
-            ]
+            claims = list(_claims(service, destination, source_port))
+            wanted = [(claim, backend.name, False) for claim in claims]
+            wanted += [(claim, other, False) for claim, other in _diverted(service, destination, claims, stem)]
             if not backend.is_https_port:
-                wanted += [(host, "/", (), False) for host in destination.redirect_from_domain]
+                wanted += [(Claim(host, "/", ()), backend.name, False) for host in destination.redirect_from_domain]
                 if service.is_default_backend and destination is service.destinations[0]:
-                    wanted.append(("", "", (), True))
+                    wanted.append((Claim("", "", ()), backend.name, True))
             routes += [
-                Route(host, path, _in_order(conditions), backend.name, service.service_name, default, seniority)
-                for host, path, conditions, default in wanted
+                Route(
+                    claim.host, claim.path, _in_order(claim.conditions), name, service.service_name, default, seniority
+                )
+                for claim, name, default in wanted
             ]
     steps: dict[tuple[str, str], int] = {}
     for group, condition in {(route.group, c) for route in routes for c in route.conditions if c.has_patterns}:
@@ -421,6 +450,55 @@ def _backends(service: Service, destination: Destination, stem: str) -> Iterable
         if port:
             name = f"{prefix}{stem}-be{port}_{destination.index}"
             yield Backend(name, service, destination, port, bool(prefix), ((host, port),)), source_port
+
+
+def _claims(service: Service, destination: Destination, source_port: int | None) -> Iterable[Claim]:
+    """Each host of a destination with each of its paths."""
+    always = _conditions(destination, source_port)
+    if compares_normal_forms(destination, service.destinations):
+        always += _of_normal_form(destination)
+    for host, *for_host in _hosts(service, destination):
+        for path, *for_path in _paths(destination):
+            yield Claim(host, path, (*always, *for_host, *for_path))
+
+
+def _diverted(
+    service: Service, destination: Destination, claims: list[Claim], stem: str
+) -> Iterable[tuple[Claim, str]]:
+    """What a destination must leave to a better protected one because of the path's normal form; with its backend."""
+    for other in better_protected(destination, service.destinations):
+        for backend, source_port in _backends(service, other, stem):
+            theirs = (*_conditions(other, source_port), *_of_normal_form(other))
+            for host, *for_host in _hosts(service, other):
+                for claim in claims:
+                    narrowed = _narrowed(claim.host, host)
+                    if narrowed is not None:
+                        own = (condition for condition in claim.conditions if condition.decides)
+                        conditions = {*own, *theirs, *for_host, *narrowed}
+                        yield claim._replace(conditions=tuple(conditions)), backend.name
+
+
+def _of_normal_form(destination: Destination) -> tuple[Condition, ...]:
+    """What the paths of a destination say, for the normal form."""
+    how = _how(destination)
+    conditions = [Condition("normal", how, tuple(sorted(destination.service_path)))]
+    if destination.service_path_exclude:
+        conditions.append(Condition("normal-outside", how, tuple(sorted(destination.service_path_exclude))))
+    return tuple(conditions)
+
+
+def _narrowed(host: str, other: str) -> tuple[Condition, ...] | None:
+    """The condition for requests to a host that are for another host too: none where all are, None where no one is."""
+    is_wildcard, other_is_wildcard = host.startswith("*."), other.startswith("*.")
+    if other in ("", host):
+        return ()
+    if host and not is_wildcard:
+        return () if covers_host(other, host) else None
+    if is_wildcard and other_is_wildcard and host.endswith(other[1:]):
+        return ()
+    if not covers_host(host, other.removeprefix("*.")):
+        return None
+    return (Condition("host", "end -i" if other_is_wildcard else "str -i", (other.removeprefix("*"),)),)
 
 
 def _hosts(service: Service, destination: Destination) -> Iterable[tuple[Any, ...]]:

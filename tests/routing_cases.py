@@ -22,12 +22,29 @@ def described_candidates(described: list[dict[str, str]]) -> list[Candidate]:
 
 HOSTS = ["a.org", "b.a.org", "c.b.a.org", "*.a.org", "*.b.a.org", "*.org"]
 PATHS = ["/", "/a", "/ab", "/a/b", "/a/b/c", "/b"]
+ODD_PATHS = [
+    "//a",
+    "/a/../b",
+    "/%61/b",
+    "/a/..;/b",
+    "/a%2fb",
+    "/b/./../a//",
+    "/b/../a//..",
+    "/a/b/../../b",
+    "/b;x/../a/b",
+]
+DIFFERENTLY_PROTECTED = [
+    {"servicePath_1": "/b", "ignoreAuthorization_1": "true", "servicePath_2": "/a"},
+    {"servicePath_1": "/", "ignoreAuthorization_1": "true", "servicePath_2": "/a/b,/b", "serviceDomain_2": "a.org"},
+    {"servicePath_1": "/a", "servicePath_2": "/", "verifyClientSsl_2": "true", "serviceHeader_2": "X-A:1"},
+]
 CANDIDATES = st.lists(
     st.builds(
-        lambda domain, algorithm, path_type, path, header, agent, exclude, default, created, acl: {
+        lambda domain, algorithm, path_type, path, header, agent, exclude, default, created, acl, parts: {
+            **parts,
             "serviceDomain": domain,
             "serviceDomainAlgo": algorithm,
-            "pathType": path_type if path != "/" else "",  # no part of a path is a lone delimiter
+            "pathType": path_type if path != "/" and not parts else "",  # no part of a path is a lone delimiter
             "servicePath": path,
             "serviceHeader": header,
             "userAgent": agent,
@@ -46,13 +63,14 @@ CANDIDATES = st.lists(
         st.sampled_from(["", "", "true"]),
         st.sampled_from(["0", "1"]),
         st.sampled_from(["", "", "x", "y"]),
+        st.sampled_from([{}, {}, *DIFFERENTLY_PROTECTED]),
     ),
     max_size=8,
 )
 REQUESTS = st.builds(
     Request,
     st.sampled_from(["a.org", "b.a.org", "c.b.a.org", "d.c.b.a.org", "org", "x.net", ""]),
-    st.sampled_from([*PATHS, "/a/b/c/d", "/abc", "/zz"]),
+    st.sampled_from([*PATHS, *ODD_PATHS, "/a/b/c/d", "/abc", "/zz"]),
     st.just(80),
     st.dictionaries(st.sampled_from(["x-a", "x-b", "user-agent"]), st.sampled_from(["1", "2", "Amiga"])),
 )

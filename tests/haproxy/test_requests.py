@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -29,6 +30,12 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
                 ignoreAuthorization_1="true",
                 servicePath_2="/",
             )
+            assert answer.status == 200, answer.text
+            half = {"servicePath_1": "/public", "ignoreAuthorization_1": "true", "servicePath_2": "/admin"}
+            answer = controller.reconfigure("half", serviceDomain="half.org", users="admin:secret", **half, **given)
+            assert answer.status == 200, answer.text
+            apart = {"serviceDomain": "outside.org", "servicePathExclude": "/admin"}
+            answer = controller.reconfigure("outside", **apart, **given)
             assert answer.status == 200, answer.text
             controller.reconfigure("allowed", servicePath="/allowed", allowedMethods="GET", **given)
             controller.reconfigure("denied", servicePath="/denied", deniedMethods="DELETE,PURGE", **given)
@@ -67,6 +74,52 @@ def test_a_host_that_is_none_leads_to_no_route(shop: Controller, host: str) -> N
 def test_ordinary_hosts_go_on_working(shop: Controller, host: str) -> None:
     assert status(shop, f"GET /public HTTP/1.1\nHost: {host}\nConnection: close\n") == 200
     assert status(shop, f"GET /admin HTTP/1.1\nHost: {host}\nConnection: close\n") == 401
+
+
+ADMIN = [
+    "/admin",
+    "/public/../admin",
+    "/public/../admin/x",
+    "/public/%2e%2e/admin",
+    "/public/./../admin",
+    "//admin",
+    "/%61dmin",
+    "/x/..;/admin",
+    "/public/..%2fadmin",
+    "/public/..%5cadmin",
+    "/public/../admin//..",
+    "/public%00/../admin",
+    "/public/x/../../admin",
+]
+
+
+@pytest.mark.parametrize("path", ADMIN)
+def test_no_spelling_of_a_path_gets_round_the_password(shop: Controller, path: str) -> None:
+    assert status(shop, f"GET {path} HTTP/1.1\nHost: shop.org\nConnection: close\n") == 401
+    assert status(shop, f"GET {path} HTTP/1.1\nHost: half.org\nConnection: close\n") in (401, 503)
+
+
+@pytest.mark.parametrize("path", ADMIN)
+def test_no_spelling_of_a_path_gets_round_an_exclusion(shop: Controller, path: str) -> None:
+    assert status(shop, f"GET {path} HTTP/1.1\nHost: outside.org\nConnection: close\n") == 503
+
+
+@pytest.mark.parametrize("path", ["/public", "/public/a%20b", "/public//x", "/public/a/../b", "/public/%61"])
+def test_what_stays_below_an_open_path_is_open_and_arrives_as_it_was_sent(shop: Controller, path: str) -> None:
+    for host in ("shop.org", "half.org"):
+        said = exchange(shop.traffic, f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        assert said.split(b"\r\n\r\n", 1)[1].startswith(f"shop {path}\n".encode())
+
+
+def test_a_path_made_to_be_slow_to_normalise_costs_a_stranger_nothing(shop: Controller) -> None:
+    for piece in ("/.", "/a/..", ";", "//", "%2e%2e/", "/..", "\\"):
+        path = "/public" + piece * (6000 // len(piece))
+        taken = []
+        for _ in range(3):
+            began = time.perf_counter()
+            assert status(shop, f"GET {path} HTTP/1.1\nHost: shop.org\nConnection: close\n") in (200, 401, 503)
+            taken.append(time.perf_counter() - began)
+        assert min(taken) < 0.05, piece
 
 
 @pytest.mark.parametrize("length", ["18446744073709551616", "18446744073709551621", "9999999999999999999"])
