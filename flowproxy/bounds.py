@@ -23,6 +23,7 @@ from flowproxy.patterns import (
     search_of,
 )
 
+MOST_DESTINATIONS = 1_000
 MOST_ROUTES = 10_000
 MOST_RULES = 2_000
 MOST_TEXT = 2_000_000  # characters of all routes
@@ -46,6 +47,7 @@ _DESTINATION_LISTS = {
 }
 _WORDS = {"compressionAlgo": 10, "compressionType": MOST_VALUES}
 _INDEXED = ("path", "path_beg")
+_PLAIN = Destination()
 
 
 class _Work(NamedTuple):
@@ -87,8 +89,11 @@ def _too_many_values(service: Service, destinations: Iterable[Destination]) -> I
 
 
 def _too_much_generated(destinations: tuple[Destination, ...]) -> Iterable[Problem]:
+    if len(destinations) > MOST_DESTINATIONS:
+        rule = f"there are {len(destinations)} destinations; a service has at most {MOST_DESTINATIONS}"
+        yield Problem("port", "", rule)
     counted = [(max(len(d.service_domain), 1), d) for d in destinations]
-    routes = sum(hosts * len(d.service_path) for hosts, d in counted)
+    routes = sum(hosts * len(d.service_path) + len(d.redirect_from_domain) for hosts, d in counted)
     if routes > MOST_ROUTES:
         rule = f"with every serviceDomain these are {routes} routes; a service has at most {MOST_ROUTES}"
         yield Problem("servicePath", "", rule)
@@ -112,29 +117,31 @@ def _too_much_generated(destinations: tuple[Destination, ...]) -> Iterable[Probl
 
 
 def _has_conditions(destination: Destination) -> bool:
-    plain = Destination()
     names = ("service_path_exclude", "service_header", "user_agent", "path_type", "src_port", "https_port")
-    return any(getattr(destination, name) != getattr(plain, name) for name in names)
+    return any(getattr(destination, name) != getattr(_PLAIN, name) for name in names)
 
 
 def _too_costly(service: Service, destinations: Iterable[Destination]) -> Iterable[Problem]:
     """A request may meet all that routes depend on, and the rewrites of one destination."""
     deciding: list[_Work] = []
-    rewriting = []
+    rewriting: list[_Work] = []
     try:
         for destination in destinations:
             deciding += _deciding(service, destination)
-            searches = tuple(rewrite.search for rewrite in destination.req_path_search_replace)
-            rewriting.append(_matching(f"reqPathSearchReplace{_suffix(destination)}", searches))
+            rewriting += _rewriting(destination)
     except _NotTaken as error:
         yield error.problem
         return
     for_any = [work for work in deciding if work.for_any_host]
-    checks = [
-        _beyond(for_any, MOST_PATTERNS_ANY_HOST, MOST_STEPS_ANY_HOST, "for requests to any host a service"),
-        *(_beyond([*deciding, last], MOST_PATTERNS + MOST_REWRITES, MOST_STEPS, "a service") for last in rewriting),
-    ]
-    yield from list(filter(None, checks))[:1]
+    problem = _beyond(for_any, MOST_PATTERNS_ANY_HOST, MOST_STEPS_ANY_HOST, "for requests to any host a service")
+    problem = problem or _beyond(deciding, MOST_PATTERNS, MOST_STEPS, "a service")
+    together = _Work(
+        "", sum(w.steps for w in deciding), sum(w.number for w in deciding), sum(w.length for w in deciding)
+    )
+    for work in rewriting:
+        problem = problem or _beyond([together, work], MOST_PATTERNS + MOST_REWRITES, MOST_STEPS, "a service")
+    if problem:
+        yield problem
 
 
 def _beyond(known: Iterable[_Work], most: int, most_steps: int, whose: str) -> Problem | None:
@@ -175,6 +182,12 @@ def _deciding(service: Service, destination: Destination) -> Iterable[_Work]:
         patterns = tuple(domain for domain in domains if not domain.startswith("*"))
         for_any_host = destination.req_mode == "http"
         yield _matching(f"serviceDomain{suffix}", patterns, LONGEST_HOST)._replace(for_any_host=for_any_host)
+
+
+def _rewriting(destination: Destination) -> Iterable[_Work]:
+    searches = tuple(rewrite.search for rewrite in destination.req_path_search_replace)
+    if searches:
+        yield _matching(f"reqPathSearchReplace{_suffix(destination)}", searches)
 
 
 class _NotTaken(Exception):

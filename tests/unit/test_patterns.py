@@ -179,6 +179,8 @@ def test_what_is_generated_from_a_service_is_bounded() -> None:
     assert "servicePath: with every serviceDomain the routes have" in refused(servicePath=long)
     many = ",".join(f"h{i}.org" for i in range(2001))
     assert "serviceDomain: each host of a destination with" in refused(serviceDomain=many, userAgent="x")
+    ports = {f"port_{i}": "80" for i in range(1, 1002)}
+    assert "port: there are 1001 destinations" in refused(servicePath="/", **ports)
     agents = ",".join("x" * 100 + str(i) for i in range(200))
     assert "userAgent: a service has at most" in refused(servicePath="/", userAgent=agents)
 
