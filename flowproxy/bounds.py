@@ -22,12 +22,13 @@ from flowproxy.patterns import (
     cost_of,
     search_of,
 )
-from flowproxy.protection import better_protected, compares_normal_forms
+from flowproxy.protection import compares_normal_forms, told_apart
 
+MOST_DESTINATIONS = 1_000
 MOST_ROUTES = 10_000
 MOST_PORTS = 20
 MOST_RULES = 2_000
-MOST_HOSTS_TOLD_APART = 200  # each host of a destination is compared with each of the others
+MOST_HOSTS_TOLD_APART = 200
 MOST_TEXT = 2_000_000  # characters of all routes
 MOST_VALUES = 200  # that are compared one after the other, rather than found in an index
 # Without an index; servicePathExclude has one where paths are compared as they are written.
@@ -49,6 +50,7 @@ _DESTINATION_LISTS = {
 }
 _WORDS = {"compressionAlgo": 10, "compressionType": MOST_VALUES}
 _INDEXED = ("path", "path_beg")
+_PLAIN = Destination()
 
 
 class _Work(NamedTuple):
@@ -64,13 +66,13 @@ class _Work(NamedTuple):
 def exceeded(service: Service, destinations: Iterable[Destination]) -> list[Problem]:
     """Return what a service asks too much of, each with the parameter and its limit."""
     destinations = tuple(destinations)
-    return [
+    sizes = [
         *_too_many_values(service, destinations),
         *_too_many_ports(destinations),
         *_too_much_generated(destinations),
         *_too_many_to_tell_apart(destinations),
-        *_too_costly(service, destinations),
     ]
+    return sizes or list(_too_costly(service, destinations))
 
 
 def _too_many_values(service: Service, destinations: Iterable[Destination]) -> Iterable[Problem]:
@@ -98,8 +100,11 @@ def _too_many_ports(destinations: Iterable[Destination]) -> Iterable[Problem]:
 
 
 def _too_much_generated(destinations: tuple[Destination, ...]) -> Iterable[Problem]:
+    if len(destinations) > MOST_DESTINATIONS:
+        rule = f"there are {len(destinations)} destinations; a service has at most {MOST_DESTINATIONS}"
+        yield Problem("port", "", rule)
     counted = [(max(len(d.service_domain), 1), d) for d in destinations]
-    routes = sum(hosts * len(d.service_path) for hosts, d in counted)
+    routes = sum(hosts * len(d.service_path) + len(d.redirect_from_domain) for hosts, d in counted)
     if routes > MOST_ROUTES:
         rule = f"with every serviceDomain these are {routes} routes; a service has at most {MOST_ROUTES}"
         yield Problem("servicePath", "", rule)
@@ -123,42 +128,46 @@ def _too_much_generated(destinations: tuple[Destination, ...]) -> Iterable[Probl
 
 
 def _too_many_to_tell_apart(destinations: tuple[Destination, ...]) -> Iterable[Problem]:
-    if any(better_protected(destination, destinations) for destination in destinations):
-        hosts = sum(len(destination.service_domain) for destination in destinations)
-        if hosts > MOST_HOSTS_TOLD_APART:
-            yield Problem(
-                "serviceDomain",
-                "",
-                f"the destinations are protected differently and have {hosts} domains altogether; such a service has at"
-                f" most {MOST_HOSTS_TOLD_APART}",
-            )
+    """Each host of a destination is compared with each of those that are protected differently."""
+    siblings = told_apart(destinations)
+    hosts = sum(max(len(destination.service_domain), 1) for destination in siblings)
+    if hosts > MOST_HOSTS_TOLD_APART:
+        yield Problem(
+            "serviceDomain",
+            "",
+            f"the destinations are protected differently and have {hosts} hosts altogether; such a service has at most"
+            f" {MOST_HOSTS_TOLD_APART}",
+        )
 
 
 def _has_conditions(destination: Destination) -> bool:
-    plain = Destination()
     names = ("service_path_exclude", "service_header", "user_agent", "path_type", "src_port", "https_port")
-    return any(getattr(destination, name) != getattr(plain, name) for name in names)
+    return any(getattr(destination, name) != getattr(_PLAIN, name) for name in names)
 
 
-def _too_costly(service: Service, destinations: Iterable[Destination]) -> Iterable[Problem]:
+def _too_costly(service: Service, destinations: tuple[Destination, ...]) -> Iterable[Problem]:
     """A request may meet all that routes depend on, and the rewrites of one destination."""
     deciding: list[_Work] = []
-    rewriting = []
+    rewriting: list[_Work] = []
+    siblings = told_apart(destinations)
     try:
         for destination in destinations:
-            forms = 2 if compares_normal_forms(destination, destinations) else 1
+            forms = 2 if compares_normal_forms(destination, siblings) else 1
             deciding += [work._replace(steps=work.steps * forms) for work in _deciding(service, destination)]
-            searches = tuple(rewrite.search for rewrite in destination.req_path_search_replace)
-            rewriting.append(_matching(f"reqPathSearchReplace{_suffix(destination)}", searches))
+            rewriting += _rewriting(destination)
     except _NotTaken as error:
         yield error.problem
         return
     for_any = [work for work in deciding if work.for_any_host]
-    checks = [
-        _beyond(for_any, MOST_PATTERNS_ANY_HOST, MOST_STEPS_ANY_HOST, "for requests to any host a service"),
-        *(_beyond([*deciding, last], MOST_PATTERNS + MOST_REWRITES, MOST_STEPS, "a service") for last in rewriting),
-    ]
-    yield from list(filter(None, checks))[:1]
+    problem = _beyond(for_any, MOST_PATTERNS_ANY_HOST, MOST_STEPS_ANY_HOST, "for requests to any host a service")
+    problem = problem or _beyond(deciding, MOST_PATTERNS, MOST_STEPS, "a service")
+    together = _Work(
+        "", sum(w.steps for w in deciding), sum(w.number for w in deciding), sum(w.length for w in deciding)
+    )
+    for work in rewriting:
+        problem = problem or _beyond([together, work], MOST_PATTERNS + MOST_REWRITES, MOST_STEPS, "a service")
+    if problem:
+        yield problem
 
 
 def _beyond(known: Iterable[_Work], most: int, most_steps: int, whose: str) -> Problem | None:
@@ -199,6 +208,12 @@ def _deciding(service: Service, destination: Destination) -> Iterable[_Work]:
         patterns = tuple(domain for domain in domains if not domain.startswith("*"))
         for_any_host = destination.req_mode == "http"
         yield _matching(f"serviceDomain{suffix}", patterns, LONGEST_HOST)._replace(for_any_host=for_any_host)
+
+
+def _rewriting(destination: Destination) -> Iterable[_Work]:
+    searches = tuple(rewrite.search for rewrite in destination.req_path_search_replace)
+    if searches:
+        yield _matching(f"reqPathSearchReplace{_suffix(destination)}", searches)
 
 
 class _NotTaken(Exception):

@@ -36,9 +36,15 @@ def normal(path: str) -> str | None:
         return path
     if re.search(BROKEN, path):
         return None
-    text = unquote_to_bytes(path.encode("latin-1", "replace")).decode("latin-1")
+    text = unquote_to_bytes(path).decode(errors="surrogateescape")
     if re.search(CLIMBING, text) and re.search(UNCERTAIN, path):
         return None
     for pattern, replacement in STEPS:
         text = re.sub(pattern, replacement, text)
     return None if re.search(CLIMBING, text) else text
+
+
+def comparable(value: str) -> str:
+    """Return what a path in a service's parameters is in normal forms; itself where that cannot be written down."""
+    form = normal(value)
+    return form if form is not None and form.isprintable() else value

@@ -404,7 +404,7 @@ class _Automaton:
         loops = self._loops()
         if len(loops) > _MOST_LOOPS:
             raise self._refusal(
-                f"has {len(loops)} unbounded repeats, repeats of them counted; use at most {_MOST_LOOPS}"
+                f"has {len(loops)} unbounded repeats, those inside counted repeats included; use at most {_MOST_LOOPS}"
             )
         pairs = self._pairs()
         self._refuse_ambiguous_loops(pairs)

@@ -7,14 +7,30 @@ from collections.abc import Iterable
 from flowproxy.model import Destination
 
 
+def told_apart(destinations: Iterable[Destination]) -> tuple[Destination, ...]:
+    """Return the http destinations of a service if they are not all protected alike; otherwise none."""
+    siblings = tuple(destination for destination in destinations if destination.req_mode == "http")
+    return siblings if len(set(map(_protection, siblings))) > 1 else ()
+
+
 def better_protected(destination: Destination, siblings: Iterable[Destination]) -> tuple[Destination, ...]:
-    """Return those of the siblings that turn away a request which this destination takes."""
-    return tuple(other for other in siblings if other.req_mode == "http" and _turns_away(other, destination))
+    """Return those of the siblings that are told apart which turn away a request that this destination takes."""
+    return tuple(other for other in siblings if _turns_away(other, destination))
 
 
 def compares_normal_forms(destination: Destination, siblings: Iterable[Destination]) -> bool:
     """Return whether requests for this destination are looked at in the normal form of their paths too."""
     return bool(destination.service_path_exclude) or bool(better_protected(destination, siblings))
+
+
+def _protection(destination: Destination) -> tuple[object, ...]:
+    return (
+        destination.ignore_authorization,
+        destination.verify_client_ssl,
+        destination.deny_http or destination.https_only,
+        frozenset(destination.allowed_methods),
+        frozenset(destination.denied_methods),
+    )
 
 
 def _turns_away(other: Destination, destination: Destination) -> bool:

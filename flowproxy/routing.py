@@ -20,7 +20,7 @@ from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 from flowproxy.model import Destination, Service
-from flowproxy.paths import normal
+from flowproxy.paths import comparable, normal
 from flowproxy.patterns import (
     LONGEST_AGENT,
     LONGEST_HOST,
@@ -32,7 +32,7 @@ from flowproxy.patterns import (
     search_of,
     steps_of,
 )
-from flowproxy.protection import better_protected, compares_normal_forms
+from flowproxy.protection import better_protected, compares_normal_forms, told_apart
 
 EXACT, WILDCARD, PATTERN, ANY, DEFAULT = STAGES = ("exact", "wildcard", "pattern", "any", "default")
 CONDITIONAL = "?"
@@ -385,17 +385,19 @@ def _part(candidate: Candidate, stem: str) -> Part:
     service = candidate.service
     backends: list[Backend] = []
     routes: list[Route] = []
+    siblings = told_apart(service.destinations)
     for destination in service.destinations:
         if destination.req_mode != "http":
             continue
         seniority = (*_seniority(candidate), destination.index)
+        better = better_protected(destination, siblings)
         for backend, source_port in _backends(service, destination, stem):
             backends.append(backend)
             if service.template_fe_path:
                 continue
-            claims = list(_claims(service, destination, source_port))
+            claims = list(_claims(service, destination, source_port, siblings))
             wanted = [(claim, backend.name, False) for claim in claims]
-            wanted += [(claim, other, False) for claim, other in _diverted(service, destination, claims, stem)]
+            wanted += [(claim, other, False) for claim, other in _diverted(service, better, claims, stem)]
             if not backend.is_https_port:
                 wanted += [(Claim(host, "/", ()), backend.name, False) for host in destination.redirect_from_domain]
                 if service.is_default_backend and destination is service.destinations[0]:
@@ -452,10 +454,12 @@ def _backends(service: Service, destination: Destination, stem: str) -> Iterable
             yield Backend(name, service, destination, port, bool(prefix), ((host, port),)), source_port
 
 
-def _claims(service: Service, destination: Destination, source_port: int | None) -> Iterable[Claim]:
+def _claims(
+    service: Service, destination: Destination, source_port: int | None, siblings: Iterable[Destination]
+) -> Iterable[Claim]:
     """Each host of a destination with each of its paths."""
     always = _conditions(destination, source_port)
-    if compares_normal_forms(destination, service.destinations):
+    if compares_normal_forms(destination, siblings):
         always += _of_normal_form(destination)
     for host, *for_host in _hosts(service, destination):
         for path, *for_path in _paths(destination):
@@ -463,10 +467,10 @@ def _claims(service: Service, destination: Destination, source_port: int | None)
 
 
 def _diverted(
-    service: Service, destination: Destination, claims: list[Claim], stem: str
+    service: Service, better: Iterable[Destination], claims: list[Claim], stem: str
 ) -> Iterable[tuple[Claim, str]]:
-    """What a destination must leave to a better protected one because of the path's normal form; with its backend."""
-    for other in better_protected(destination, service.destinations):
+    """What must be left to better protected destinations because of the path's normal form; with their backends."""
+    for other in better:
         for backend, source_port in _backends(service, other, stem):
             theirs = (*_conditions(other, source_port), *_of_normal_form(other))
             for host, *for_host in _hosts(service, other):
@@ -480,11 +484,26 @@ def _diverted(
 
 def _of_normal_form(destination: Destination) -> tuple[Condition, ...]:
     """What the paths of a destination say, for the normal form."""
-    how = _how(destination)
-    conditions = [Condition("normal", how, tuple(sorted(destination.service_path)))]
+    conditions = [_compared("normal", destination, destination.service_path)]
     if destination.service_path_exclude:
-        conditions.append(Condition("normal-outside", how, tuple(sorted(destination.service_path_exclude))))
+        conditions.append(_compared("normal-outside", destination, destination.service_path_exclude))
     return tuple(conditions)
+
+
+def _compared(kind: str, destination: Destination, values: Iterable[str]) -> Condition:
+    how = _how(destination)
+    if not how.startswith("reg"):
+        values = {comparable(value) for value in values}
+    return Condition(kind, how, tuple(_shortest(values) if how == "beg" else sorted(values)))
+
+
+def _shortest(paths: Iterable[str]) -> list[str]:
+    """Those that begin with no other one, in order."""
+    kept: list[str] = []
+    for path in sorted(paths):
+        if not (kept and path.startswith(kept[-1])):
+            kept.append(path)
+    return kept
 
 
 def _narrowed(host: str, other: str) -> tuple[Condition, ...] | None:
@@ -639,9 +658,6 @@ def _outcome(route: Route) -> _Outcome:
 
 
 def _rule(value: str, outcome: _Outcome, paths: list[str]) -> Rule:
-    kept: list[str] = []
-    for path in sorted(paths):
-        if outcome.method == "str" or not (kept and path.startswith(kept[-1])):
-            kept.append(path)
+    kept = _shortest(paths) if outcome.method == "beg" else sorted(paths)
     covers = () if outcome.method == "beg" and kept == ["/"] else (Condition("path", outcome.method, tuple(kept)),)
     return Rule(value, (*covers, *outcome.conditions), outcome.backend, outcome.service)

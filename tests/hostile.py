@@ -101,6 +101,23 @@ NASTY = [
     "/" * 3000,
     "a," * 20_000,
 ]
+# What makes HAProxy work hard, or its configuration grow: on their own they are valid values of many parameters.
+NASTY += [
+    "^/(a+)+b$",
+    "(a|a)*b",
+    "(.*a){20}",
+    "^/.*.*.*.*x",
+    "(a?){300}b",
+    "(*LIMIT_MATCH=4000000000)a",
+    r"(a)\1",
+    ",".join(["^/(a|a|a|a)*[bcA0]$"] * 320),
+    ",".join(f"/evil{i}.*[x-z]" for i in range(60)),
+    ",".join("/" + "a" * i for i in range(1, 300)),
+    ",".join(f"evil{i}" for i in range(250)),
+    ",".join(f"#evil{i}" for i in range(100)),
+    ",".join(f"*.evil{i}.org" for i in range(100)),
+    ":".join(["^/(a|b)*c,/"] * 120),
+]
 PARAMETERS = sorted({*SERVICE_PARAMETERS, *DESTINATION_PARAMETERS, *DEPRECATED} - {"serviceName", "distribute"})
 
 
