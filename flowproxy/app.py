@@ -16,7 +16,16 @@ from typing import NoReturn, cast
 import structlog
 from aiohttp import web
 
-from flowproxy.access import HEADER_BYTES, IDLE_SECONDS, LINE_BYTES, LINGERING_SECONDS, UNGUARDED, Access, tls_of
+from flowproxy.access import (
+    HEADER_BYTES,
+    IDLE_SECONDS,
+    LINE_BYTES,
+    LINGERING_SECONDS,
+    UNGUARDED,
+    Access,
+    tls_of,
+    with_short_paths,
+)
 from flowproxy.api import Api
 from flowproxy.demo import start_demo
 from flowproxy.deprecations import Deprecations
@@ -181,11 +190,12 @@ async def _listen(stack: contextlib.AsyncExitStack, api: Api, settings: Settings
     )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    make_http = cast(Callable[[], asyncio.Protocol], runner.server)
+    server = cast(web.Server, runner.server)  # set by setup()
+    server.request_handler = with_short_paths(server.request_handler)
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     connections = Connections(min(settings.api_connections, files // 2))
     try:
-        listener = Listener(settings.ip, settings.port, make_http, tls, connections)
+        listener = Listener(settings.ip, settings.port, server, tls, connections)
     except OSError as error:
         raise ProxyUnavailable(f"the API cannot listen on PORT {settings.port}: {error.strerror or error}") from None
     return await stack.enter_async_context(listener)
