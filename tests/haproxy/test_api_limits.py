@@ -113,6 +113,40 @@ def _info(controller: Controller, field: str) -> str:
     return lines[field]
 
 
+def test_without_file_descriptors_everything_stays_as_it_is(controller: Controller, origin: Origins) -> None:
+    (controller.folder.parent / "certs").mkdir()
+    controller.start()
+    port = str(origin("web").port)
+    assert controller.reconfigure("web", servicePath="/web", port=port, outboundHostname="localhost").status == 200
+    assert controller.process
+    pid, files = controller.process.pid, resource.RLIMIT_NOFILE
+    before, written = resource.prlimit(pid, files), controller.log.stat().st_size
+    call = "/v1/reconfigure?serviceName=more&servicePath=/more&port=80&outboundHostname=127.0.0.1"
+    kept = http.client.HTTPConnection("127.0.0.1", controller.port, timeout=20)
+    kept.request("GET", "/v1/ping")
+    kept.getresponse().read()
+
+    resource.prlimit(pid, files, (3, before[1]))
+    try:
+        for path in (call, "/v1/status", "/v1/reload"):
+            kept.request("GET", path)
+            answer = kept.getresponse()
+            answer.read()
+            assert answer.status >= (200 if path == "/v1/status" else 500)
+        with idle_connections(controller.port, 20):
+            eventually(lambda: "connection to the API not accepted" in controller.log.read_text())
+            eventually(lambda: "certificates cannot be looked at" in controller.log.read_text())
+            assert controller.get("/web").status == 200
+    finally:
+        resource.prlimit(pid, files, before)
+
+    eventually(lambda: controller.api(call).status == 200)
+    eventually(lambda: controller.status["failure"] is None)
+    assert (controller.get("/web").status, controller.process.poll()) == (200, None)
+    lines = controller.log.read_bytes()[written:].decode().splitlines()
+    assert len(lines) < 60, lines
+
+
 def test_a_client_that_does_not_read_its_answer_is_cut_off(controller: Controller) -> None:
     controller.start()
     before = _files_of(controller)

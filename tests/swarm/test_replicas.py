@@ -14,6 +14,7 @@ from support import eventually
 from swarm.testbed import Swarm
 
 TOKEN = "correct horse battery staple"  # noqa: S105
+KEY = "a-key-that-all-replicas-have"
 ASK = f"""
 import http.client, ssl, sys
 method, path, body = sys.argv[1:4]
@@ -33,7 +34,8 @@ def replicas(clear_swarm: Swarm, flowproxy_image: str) -> Swarm:
     swarm.docker("network", "create", "--driver", "overlay", "--attachable", "proxy")
     socket = f"--mount type=bind,source={swarm.socket},target=/var/run/docker.sock,readonly"
     options = f"--detach --no-resolve-image --name proxy --network proxy --endpoint-mode dnsrr --user root {socket}"
-    swarm.docker("service", "create", *options.split(), "--replicas", "3", flowproxy_image)
+    key = f"FLOWPROXY_KEY={KEY}"
+    swarm.docker("service", "create", *options.split(), "--env", key, "--replicas", "3", flowproxy_image)
     for container in swarm.containers("proxy", count=3):
         eventually(functools.partial(is_ready, swarm, container), within=40)
     return swarm
@@ -128,7 +130,30 @@ def test_a_certificate_for_all_is_everywhere_and_a_new_replica_takes_it_over(rep
     for container in replicas.containers("proxy", count=4):
         assert "PRIVATE KEY" in replicas.docker("exec", container, "cat", "/certs/a.org.pem")
     status, answer = ask(replicas, first, "/v1/docker-flow-proxy/certs/send", "POST")
-    assert (status, "127.0.0.1 is no replica" in answer["Message"]) == (500, True)
+    assert (status, "only replicas" in answer["Message"]) == (403, True)
+
+
+def test_without_a_key_certificates_reach_a_new_replica_all_the_same(replicas: Swarm) -> None:
+    """It is known by its address; and status advises a key."""
+    socket = f"--mount type=bind,source={replicas.socket},target=/var/run/docker.sock,readonly"
+    options = f"--detach --no-resolve-image --name keyless --network proxy --endpoint-mode dnsrr --user root {socket}"
+    image = replicas.api.inspect_service("proxy")["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
+    replicas.docker("service", "create", *options.split(), "--env", "SERVICE_NAME=keyless", "--replicas", "1", image)
+    (first,) = replicas.containers("keyless", count=1)
+    eventually(functools.partial(is_ready, replicas, first), within=40)
+    pem, _ = make_certificate("k.org")
+    assert ask(replicas, first, "/v1/docker-flow-proxy/cert?certName=k.org.pem", "PUT", pem)[0] == 200
+    replicas.docker("service", "scale", "--detach", "keyless=2")
+
+    def taken_over() -> bool:
+        for container in replicas.containers("keyless", count=2):
+            assert "PRIVATE KEY" in replicas.docker("exec", container, "cat", "/certs/k.org.pem")
+        return True
+
+    eventually(taken_over, within=40)
+    warnings = ask(replicas, first, "/v1/status")[1]["warnings"]
+    assert any("FLOWPROXY_KEY" in warning for warning in warnings)
+    replicas.docker("service", "rm", "keyless")
 
 
 def test_the_statistics_of_all_come_together(replicas: Swarm) -> None:

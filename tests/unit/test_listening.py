@@ -41,27 +41,27 @@ def test_the_address_that_has_most_makes_room() -> None:
     assert (open_ones(many), open_ones(some), open_ones(few)) == (5, 5, 6)
 
 
-def test_who_waits_for_an_answer_stays_and_all_of_them_leave_no_room() -> None:
+def test_who_waits_for_an_answer_stays() -> None:
     connections = Connections(16)
     (first,) = connect(connections, "a")
     with first.at_work():
         connect(connections, "a", 100)
-        assert not first.ended
-    others = connect(connections, "a", 7)
-    assert not first.ended  # its idle time has begun anew
+    assert not first.ended
+    connect(connections, "a", 8)
+    assert not first.ended  # its idle time began anew
     connect(connections, "a")
     assert first.ended
-    assert open_ones(others) == 7
 
-    working = connect(connections, "b", 16)
-    for client in working:
+
+def test_nobody_makes_room_for_another_call() -> None:
+    connections = Connections(16)
+    for _ in range(16):
+        (client,) = connect(connections, "a")
         connections.start_work(client)
-    while len(connections) < 16:
-        connections.start_work(*connect(connections, "c"))
-    assert connections.end_longest_idle()
-    for client in connect(connections, "d", 16):
-        connections.start_work(client)
-    assert connect(connections, "e") == []
+    assert connect(connections, "b") == []
+    connections.end_work(client)
+    assert len(connect(connections, "b")) == 1
+    assert client.ended
 
 
 def test_who_is_gone_is_forgotten() -> None:
