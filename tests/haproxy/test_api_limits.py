@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import gzip
 import http.client
+import os
 import resource
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -145,6 +147,25 @@ def test_without_file_descriptors_everything_stays_as_it_is(controller: Controll
     assert (controller.get("/web").status, controller.process.poll()) == (200, None)
     lines = controller.log.read_bytes()[written:].decode().splitlines()
     assert len(lines) < 60, lines
+
+
+def test_haproxy_that_dies_without_file_descriptors_left_is_started_later(
+    controller: Controller, origin: Origins
+) -> None:
+    controller.start()
+    port = str(origin("web").port)
+    assert controller.reconfigure("web", servicePath="/web", port=port, outboundHostname="127.0.0.1").status == 200
+    assert controller.process
+    pid, files = controller.process.pid, resource.RLIMIT_NOFILE
+    before, master = resource.prlimit(pid, files), controller.status["haproxy"]["pid"]
+    resource.prlimit(pid, files, (3, before[1]))
+    os.kill(master, signal.SIGKILL)
+    eventually(lambda: "haproxy died" in controller.log.read_text())
+    eventually(lambda: "loop begins again" in controller.log.read_text())
+    resource.prlimit(pid, files, before)
+
+    eventually(lambda: controller.get("/web").status == 200, within=20)
+    assert controller.process.poll() is None
 
 
 def test_a_client_that_does_not_read_its_answer_is_cut_off(controller: Controller) -> None:
