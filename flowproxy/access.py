@@ -113,7 +113,7 @@ async def _read_text(request: web.Request) -> None:
         async with asyncio.timeout(_BODY_SECONDS):
             body = await request.read()
         body.decode(charset)
-    except TimeoutError:
+    except (TimeoutError, ConnectionError):  # the client stopped in the middle, or left
         raise web.HTTPRequestTimeout from None
     except UnicodeDecodeError as error:
         raise UnreadableBody(f"the body is not {charset} text: byte {error.start} does not fit") from None

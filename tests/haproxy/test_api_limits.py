@@ -54,7 +54,15 @@ def _files_of(controller: Controller) -> int:
 
 
 @pytest.mark.parametrize("token", ["", TOKEN])
-@pytest.mark.parametrize("beginning", [b"", b"GET /v1/ping HTTP/1.1\r\nHost: a\r\n"])
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"",
+        b"GET /v1/ping HTTP/1.1\r\nHost: a\r\n",
+        b"POST /v1/ping HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n",
+    ],
+    ids=["nothing", "no end of the head", "no body"],
+)
 def test_idle_connections_keep_nobody_else_out(
     controller: Controller, origin: Origins, token: str, beginning: bytes
 ) -> None:
