@@ -55,12 +55,12 @@ class Replicas:
         self._scheme = "http" if self._trust is None else "https"
         token = settings.api_token
         self._key = settings.signing_key
-        self._known = 0  # how many there were when they were last asked for
+        self._has_others = False  # when they were last asked for, or one has called
         self._headers: dict[str, str] = {hdrs.AUTHORIZATION: f"Bearer {token.get_secret_value()}"} if token else {}
 
     @property
     def warning(self) -> str | None:
-        return _UNSIGNED if self._key is None and self._known > 1 else None
+        return _UNSIGNED if self._key is None and self._has_others else None
 
     async def pass_on(
         self, method: str, path: str, query: Mapping[str, str], body: bytes, created: float
@@ -149,6 +149,7 @@ class Replicas:
         passed_on = caller in _own_addresses() or any(header in request.headers for header in _PASSED_ON)
         if (passed_on and not self._key) or not await self._includes(caller):
             raise NotReplica(f"{caller} is no replica of the proxy; only replicas may make this call")
+        self._has_others = True
         return caller
 
     async def _is_signed(self, request: web.Request) -> bool:
@@ -172,7 +173,7 @@ class Replicas:
         listed = await self._listed()
         found = await self._names.ask(f"tasks.{self._settings.service_name}")
         addresses = [address for address in found if listed is None or address in listed]
-        self._known = len(addresses)
+        self._has_others = not _own_addresses().issuperset(addresses)
         return addresses
 
     def _session(self, seconds: float) -> aiohttp.ClientSession:

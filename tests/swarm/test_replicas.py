@@ -41,9 +41,14 @@ def replicas(clear_swarm: Swarm, flowproxy_image: str) -> Swarm:
     return swarm
 
 
-def ask(swarm: Swarm, container: str, path: str, method: str = "GET", body: str = "") -> tuple[int, Any]:
+THROUGH_THE_PROXY = ASK.replace("8080", "80").replace('"Authorization"', '"Flowproxy-Created": "1", "Authorization"')
+
+
+def ask(
+    swarm: Swarm, container: str, path: str, method: str = "GET", body: str = "", script: str = ASK
+) -> tuple[int, Any]:
     """Status and answer of a call to the API of one replica."""
-    said = swarm.docker("exec", container, "python3", "-c", ASK, method, path, body)
+    said = swarm.docker("exec", container, "python3", "-c", script, method, path, body)
     status, _, text = said.partition("\n")
     return int(status), json.loads(text)
 
@@ -66,6 +71,20 @@ def test_a_call_for_all_reaches_all(replicas: Swarm) -> None:
     found = [ask(replicas, container, "/v1/services/web") for container in (first, *others)]
     assert [status for status, _ in found] == [200] * 3
     assert len({service["created"] for _, service in found}) == 1  # all take the same service for the elder
+
+
+def test_who_calls_through_a_route_to_the_api_is_no_replica(replicas: Swarm) -> None:
+    first, *others = replicas.containers("proxy", count=3)
+    route = "serviceName=api&servicePath=/v1&port=8080&outboundHostname=tasks.proxy"
+    assert ask(replicas, first, f"/v1/reconfigure?{route}")[0] == 200
+    for number in range(4):
+        call = f"/v1/reconfigure?serviceName=n{number}&servicePath=/web&port=80&outboundHostname=127.0.0.1"
+        assert ask(replicas, first, call, script=THROUGH_THE_PROXY)[0] == 200
+        answers = [ask(replicas, container, f"/v1/services/n{number}") for container in (first, *others)]
+        created = [answer["created"] for status, answer in answers if status == 200]
+        assert len(created) == 1
+        assert created[0] > 1_600_000_000
+    assert ask(replicas, first, "/v1/remove?serviceName=api")[0] == 200
 
 
 # The listener sends its labels with sorted names, always for all replicas, and reads no answer.
@@ -151,6 +170,11 @@ def test_without_a_key_certificates_reach_a_new_replica_all_the_same(replicas: S
         return True
 
     eventually(taken_over, within=40)
+    route = "serviceName=api&servicePath=/&port=8080&outboundHostname=tasks.keyless"
+    assert ask(replicas, first, f"/v1/reconfigure?{route}")[0] == 200
+    for _ in range(4):  # to both of them
+        status, answer = ask(replicas, first, "/v1/docker-flow-proxy/certs/send", "POST", script=THROUGH_THE_PROXY)
+        assert (status, "only replicas" in answer["Message"]) == (403, True)
     warnings = ask(replicas, first, "/v1/status")[1]["warnings"]
     assert any("FLOWPROXY_KEY" in warning for warning in warnings)
     replicas.docker("service", "rm", "keyless")
