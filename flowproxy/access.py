@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,16 +12,22 @@ from typing import TypeAlias
 
 from aiohttp import hdrs, web
 
-from flowproxy.errors import InvalidSettings, Unauthorized
+from flowproxy.browsers import Asked, objection
+from flowproxy.errors import ForeignPage, InvalidSettings, Unauthorized, UnreadableBody
+from flowproxy.listening import at_work
 from flowproxy.settings import Settings
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+HttpHandler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 BODY_BYTES = 1 << 20
 LINE_BYTES = 1 << 18  # a query may hold a certificate
+_PATH_BYTES = 1 << 11
 HEADER_BYTES = 1 << 13
 IDLE_SECONDS = 15.0  # for the head of a request to come, and between two
+LINGERING_SECONDS = 2.0  # for the rest of a request that was refused
 _BODY_SECONDS = 15.0
+_CHARSETS = ("utf-8", "us-ascii")  # Python knows some that take minutes for a body of this size
 
 UNGUARDED = "whoever reaches the API may do everything; set FLOWPROXY_API_TOKEN, or the secret flowproxy_api_token"
 
@@ -33,6 +40,18 @@ _OPEN = frozenset(
 _METRICS = "/metrics"
 
 
+def with_short_paths(handle: HttpHandler) -> HttpHandler:
+    """Return a handler that refuses long paths: the time that aiohttp's router takes grows with their square."""
+
+    async def bounded(request: web.BaseRequest) -> web.StreamResponse:
+        length = len(request.raw_path.partition("?")[0])
+        if length > _PATH_BYTES:
+            return web.Response(status=414, text=f"the path has {length} bytes; at most {_PATH_BYTES} are accepted")
+        return await handle(request)
+
+    return bounded
+
+
 class Access:
     """The token of FLOWPROXY_API_TOKEN. Without one everybody is let in."""
 
@@ -40,6 +59,8 @@ class Access:
         token = settings.api_token
         self._token = token.get_secret_value().encode() if token else None
         self._open = _OPEN | {_METRICS} if settings.metrics_open else _OPEN
+        own = (settings.service_name, f"tasks.{settings.service_name}", socket.gethostname(), *settings.api_hosts)
+        self._hosts = frozenset(name.lower() for name in own)
         self._turn = asyncio.Semaphore(1)
 
     @property
@@ -56,18 +77,46 @@ class Access:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Turns away who has no token before anything of the call is read. Raises Unauthorized."""
+        """Turn away whoever may not call, before anything of the call is read.
+
+        Raises ForeignPage, Unauthorized, UnreadableBody.
+        """
+        if reason := objection(_asked(request), self._hosts):
+            raise ForeignPage(reason)
         if request.path.rstrip("/") not in self._open and not self.admits(request):
             raise Unauthorized("this call needs the header `Authorization: Bearer` with the token of the API")
-        try:
-            async with asyncio.timeout(_BODY_SECONDS):
-                await request.read()
-        except TimeoutError:
-            raise web.HTTPRequestTimeout from None
-        # One call begins in each turn of the event loop, so that a flood of them leaves turns to the Swarm's events.
-        async with self._turn:
-            await asyncio.sleep(0)
-        return await handler(request)
+        await _read_text(request)
+        with at_work(request.transport):
+            # One call begins in each turn of the event loop: a flood of them leaves turns to the Swarm's events.
+            async with self._turn:
+                await asyncio.sleep(0)
+            return await handler(request)
+
+
+def _asked(request: web.Request) -> Asked:
+    headers: dict[str, str] = {}
+    for name, value in request.headers.items():
+        name = name.lower()
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return Asked(request.method, request.path, headers)
+
+
+async def _read_text(request: web.Request) -> None:
+    """Read the body, which aiohttp keeps. Raises UnreadableBody."""
+    encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower()
+    if encoding != "identity":
+        raise UnreadableBody(f"Content-Encoding: {encoding[:40]!r}: send the body as it is")
+    charset = (request.charset or "utf-8").lower()
+    if charset not in _CHARSETS:
+        raise UnreadableBody(f"Content-Type: charset={charset[:40]!r}: must be utf-8")
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            body = await request.read()
+        body.decode(charset)
+    except (TimeoutError, ConnectionError):  # the client stopped in the middle, or left
+        raise web.HTTPRequestTimeout from None
+    except UnicodeDecodeError as error:
+        raise UnreadableBody(f"the body is not {charset} text: byte {error.start} does not fit") from None
 
 
 def tls_of(certificate: Path | None) -> ssl.SSLContext | None:

@@ -18,9 +18,11 @@ from flowproxy.answers import answer, described_answer, described_entry, describ
 from flowproxy.commands import ServerHealth
 from flowproxy.deprecations import Deprecations
 from flowproxy.errors import (
+    ForeignPage,
     InvalidCertificate,
     InvalidService,
     ListenerFailed,
+    NotReplica,
     OwnedElsewhere,
     Problem,
     ProxyUnavailable,
@@ -28,6 +30,7 @@ from flowproxy.errors import (
     ReplicaFailed,
     Unauthorized,
     UnknownAddress,
+    UnreadableBody,
     UnroutedService,
     Untrusted,
 )
@@ -47,12 +50,15 @@ from flowproxy.swarm import SwarmStatus
 
 _log = structlog.get_logger(__name__)
 
-CREATED = "Flowproxy-Created"
 _LONGEST_URL = 8192
+_LOGGED_PATH = 200
 _DISTRIBUTED = "Distributed to all instances"
 _STATUS: dict[type[Exception], int] = {
     Unauthorized: 401,
     Untrusted: 403,
+    ForeignPage: 403,
+    NotReplica: 403,
+    UnreadableBody: 415,
     UnroutedService: 409,
     InvalidService: 400,
     InvalidCertificate: 400,
@@ -212,9 +218,7 @@ class Api:
     async def send_certificates(self, request: web.Request) -> web.Response:
         """To the caller, if it is another replica of the proxy: whoever else asks, or has a request sent through the
         proxy, has a replica told what it may know."""
-        caller = request.remote or ""
-        if not await self._replicas.includes(caller):
-            raise ReplicaFailed(f"{caller} is no replica of the proxy; certificates are sent to replicas only")
+        caller = await self._replicas.require(request)
         known = request.query.get("without", "").split(",")
         wanted = [kept for kept in self._keyring.kept() if kept.name not in known]
         await self._replicas.send_certificates(caller, wanted)
@@ -308,7 +312,14 @@ class Api:
                 "version": __version__,
                 "ready": ready,
                 "warnings": [
-                    text for text in (self._proxy.unwritten, self._access.warning, self._settings.advice) if text
+                    text
+                    for text in (
+                        self._proxy.unwritten,
+                        self._access.warning,
+                        self._replicas.warning,
+                        self._settings.advice,
+                    )
+                    if text
                 ],
                 "generation": outcome.applied,
                 "wanted_generation": snapshot.generation,
@@ -326,20 +337,15 @@ class Api:
         )
 
     async def _pass_on(self, request: web.Request, query: Mapping[str, str]) -> list[Reply]:
-        created = {CREATED: str(await self._created(request))}
+        created = await self._created(request)
         return await self._replicas.pass_on(request.method, request.path, query, await request.read(), created)
 
     async def _created(self, request: web.Request) -> float:
         """When a service was asked for. A replica that passes a call on says when it was first made, so that all of
         them take the same service for the elder."""
         now = self._registry.created_at(time.time())
-        told = request.headers.get(CREATED)
-        if told is None or not await self._replicas.includes(request.remote or ""):
-            return now
-        try:
-            return min(float(told), now)
-        except ValueError:
-            return now
+        passed_on = await self._replicas.created(request)
+        return now if passed_on is None else min(passed_on, now)
 
     def _restore(self, name: str, before: Entry | None) -> None:
         """A refused call changes nothing."""
@@ -388,15 +394,16 @@ async def _errors(
         return await handler(request)
     except tuple(_STATUS) as error:
         status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
-        _log.info("call refused", path=request.path, status=status, reason=str(error))
-        name = request.query.get("serviceName", "")
+        _log.info("call refused", path=request.path[:_LOGGED_PATH], status=status, reason=str(error))
+        # Nothing more is read of a call that may not be made.
+        name = "" if isinstance(error, Unauthorized | ForeignPage) else request.query.get("serviceName", "")
         asks = {hdrs.WWW_AUTHENTICATE: "Bearer"} if status == 401 else None
         return web.json_response(_refusal(str(error), name), status=status, headers=asks)
     except web.HTTPException:
         raise
     except Exception as error:  # noqa: BLE001 - the last resort: the client gets an id, the log the rest
         identity = uuid.uuid4().hex[:12]
-        _log.error("call failed", id=identity, path=request.path, exc_info=error)
+        _log.error("call failed", id=identity, path=request.path[:_LOGGED_PATH], exc_info=error)
         message = f"something went wrong here; the log says more under id {identity}"
         return web.json_response(_refusal(message, ""), status=500)
 

@@ -9,14 +9,23 @@ import pwd
 import resource
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import structlog
 from aiohttp import web
 
-from flowproxy.access import HEADER_BYTES, IDLE_SECONDS, LINE_BYTES, UNGUARDED, Access, tls_of
+from flowproxy.access import (
+    HEADER_BYTES,
+    IDLE_SECONDS,
+    LINE_BYTES,
+    LINGERING_SECONDS,
+    UNGUARDED,
+    Access,
+    tls_of,
+    with_short_paths,
+)
 from flowproxy.api import Api
 from flowproxy.demo import start_demo
 from flowproxy.deprecations import Deprecations
@@ -24,6 +33,8 @@ from flowproxy.environment import nearest_variable, services
 from flowproxy.errors import InvalidService, InvalidSettings, OwnedElsewhere, ProxyUnavailable
 from flowproxy.informants import Informants
 from flowproxy.keyring import Keyring
+from flowproxy.listening import Connections, Listener
+from flowproxy.logs import LoopFailures
 from flowproxy.names import Names
 from flowproxy.parameters import parse
 from flowproxy.proxy import Proxy, has_exporter, has_match_limits
@@ -40,7 +51,7 @@ _log = structlog.get_logger(__name__)
 
 _FIRST_LOOK_SECONDS = 5
 _FEWEST_CONNECTIONS = 50
-_MOST_FILES = 1 << 20
+_LOOP_PAUSE_SECONDS = 1
 _CAP_SYS_CHROOT = 18  # capabilities(7), linux/capability.h
 
 
@@ -50,6 +61,7 @@ class _Stop(Exception):
 
 async def serve(settings: Settings, environment: Mapping[str, str], *, demo: bool = False) -> None:
     """Runs until SIGTERM or SIGINT, then drains. Raises ProxyUnavailable when it cannot start."""
+    asyncio.get_running_loop().set_exception_handler(LoopFailures())
     proxy = Proxy(settings)
     store = Store(proxy.folder, settings.defaults)
     registry = Registry()
@@ -86,7 +98,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(proxy.close)
         stack.callback(names.close)
-        site = await _listen(stack, api, settings)
+        listener = await _listen(stack, api, settings)
         adopted = await proxy.attach()
         if settings.api_token is None:
             _log.warning("the API is open", reason=UNGUARDED)
@@ -110,18 +122,37 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_until_signal(reconciler), name="signals")
-                tasks.create_task(names.run(), name="names")
-                tasks.create_task(keyring.run(), name="certificates")
-                tasks.create_task(informants.run(), name="listeners")
-                tasks.create_task(_reconcile(reconciler, names, swarm), name="reconciler")
-                tasks.create_task(proxy.watch(reconciler.forget_running), name="haproxy")
-                if swarm:
-                    tasks.create_task(swarm.run(), name="swarm")
-                tasks.create_task(_announce(reconciler, registry, settings, site, adopted=adopted, demo=demo))
+                loops: dict[str, Callable[[], Awaitable[None]]] = {
+                    "names": names.run,
+                    "certificates": keyring.run,
+                    "listeners": informants.run,
+                    "reconciler": lambda: _reconcile(reconciler, names, swarm),
+                    "haproxy": lambda: proxy.watch(reconciler.forget_running),
+                    **({"swarm": swarm.run} if swarm else {}),
+                }
+                for name, run in loops.items():
+                    tasks.create_task(_kept_up(name, run), name=name)
+                tasks.create_task(_announce(reconciler, registry, settings, adopted=adopted, demo=demo))
         except* _Stop:
             _log.info("stopping", drain_seconds=settings.drain_timeout)
-            await site.stop()
+            listener.stop()
             await proxy.stop()
+
+
+async def _kept_up(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Run a loop, and start it again when the system refuses it something, such as a file descriptor."""
+    ended = False
+    while not ended:
+        try:
+            await run()
+            ended = True
+        except* OSError as errors:
+            _log.error("loop begins again", loop=name, reason=str(_first(errors)))
+            await asyncio.sleep(_LOOP_PAUSE_SECONDS)
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _remember(store: Store, registry: Registry, *, with_swarm: bool) -> None:
@@ -146,7 +177,8 @@ async def _reconcile(reconciler: Reconciler, names: Names, swarm: Swarm | None) 
     await reconciler.run()
 
 
-async def _listen(stack: contextlib.AsyncExitStack, api: Api, settings: Settings) -> web.TCPSite:
+async def _listen(stack: contextlib.AsyncExitStack, api: Api, settings: Settings) -> Listener:
+    """Raises ProxyUnavailable, InvalidSettings."""
     tls = tls_of(settings.api_cert)
     runner = web.AppRunner(
         api.application(),
@@ -156,15 +188,20 @@ async def _listen(stack: contextlib.AsyncExitStack, api: Api, settings: Settings
         keepalive_timeout=IDLE_SECONDS,
         max_line_size=LINE_BYTES,
         max_field_size=HEADER_BYTES,
+        auto_decompress=False,
+        lingering_time=LINGERING_SECONDS,
     )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, settings.ip, settings.port, ssl_context=tls)
+    server = cast(web.Server, runner.server)  # set by setup()
+    server.request_handler = with_short_paths(server.request_handler)
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    connections = Connections(min(settings.api_connections, files // 2))
     try:
-        await site.start()
+        listener = Listener(settings.ip, settings.port, server, tls, connections)
     except OSError as error:
         raise ProxyUnavailable(f"the API cannot listen on PORT {settings.port}: {error.strerror or error}") from None
-    return site
+    return await stack.enter_async_context(listener)
 
 
 def _register_environment(registry: Registry, settings: Settings, environment: Mapping[str, str]) -> None:
@@ -199,7 +236,6 @@ async def _announce(
     reconciler: Reconciler,
     registry: Registry,
     settings: Settings,
-    site: web.TCPSite,
     *,
     adopted: bool,
     demo: bool,
@@ -236,7 +272,7 @@ async def _unknown() -> None:
 def _quarter_of_connections() -> int:
     """A quarter of the connections that HAProxy may have: each takes two files (configuration manual, `maxconn`)."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(_FEWEST_CONNECTIONS, min(files, _MOST_FILES) // 8)
+    return max(_FEWEST_CONNECTIONS, files // 8)
 
 
 def _may_chroot() -> bool:

@@ -27,11 +27,16 @@ def main() -> None:
 @click.option("--demo", is_flag=True, help="Register a small origin at /demo.")
 def serve(demo: bool) -> None:
     """Run the controller with HAProxy alongside, in the foreground. Settings come from the environment."""
-    from flowproxy.app import serve as serve_app  # not for the other commands, which should be quick
+    # Not for the other commands, which should be quick.
+    from flowproxy.app import serve as serve_app
+    from flowproxy.listening import raise_file_limit
+    from flowproxy.logs import LibraryLog
 
     try:
         settings = read_settings()
         _set_up_log(settings.log_format, debug=settings.debug)
+        logging.basicConfig(level=logging.WARNING, handlers=[LibraryLog()])
+        raise_file_limit()
         os.umask(0o077)  # what is written is for us alone, HAProxy's sockets included
         asyncio.run(serve_app(settings, environment(), demo=demo))
     except (InvalidSettings, ProxyUnavailable) as error:

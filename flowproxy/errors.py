@@ -39,6 +39,22 @@ class Unauthorized(Exception):
     """A call without the token of the API."""
 
 
+class ForeignPage(Exception):
+    """A call that a web page of another origin made in somebody's browser."""
+
+
+class UnreadableBody(ValueError):
+    """A body that is compressed or no text."""
+
+
+class NotReplica(Exception):
+    """A call that only replicas of the proxy may make, from somebody else."""
+
+
+class NotSigned(NotReplica):
+    """A signature of a replica that does not fit the call, or is too old."""
+
+
 class InvalidCertificate(ValueError):
     """A PEM file that HAProxy should not be given. What it was to replace stays."""
 

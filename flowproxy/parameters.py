@@ -13,7 +13,7 @@ from flowproxy.bounds import exceeded
 from flowproxy.certificate import Certificate, read_certificate
 from flowproxy.errors import InvalidCertificate, InvalidService, Problem, UnroutedService, Untrusted
 from flowproxy.model import Defaults, Destination, Parameters, Service, checked_domain, checked_line, checked_path
-from flowproxy.secrecy import is_secret
+from flowproxy.secrecy import is_secret, without_secrets
 
 M = TypeVar("M", bound=Parameters)
 
@@ -178,7 +178,7 @@ def _checked(service: Service, destination: Destination, https_only: bool, probl
         try:
             checked[field] = tuple(map(check, given))
         except ValueError as error:
-            problems.append(Problem(name + _suffix(destination), ",".join(given), str(error)))
+            problems.append(Problem(name + _suffix(destination), without_secrets(",".join(given)), str(error)))
     return destination.model_copy(update=checked)
 
 
@@ -251,7 +251,10 @@ def _validate(
         for wrong in error.errors():
             key = str(wrong["loc"][0])
             rule = wrong["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            value = "" if is_secret(key) else str(given.get(key, ""))
+            raw = "" if is_secret(key) else str(given.get(key, ""))
+            value = without_secrets(raw)
+            if value != raw:  # which the rule may quote
+                rule = without_secrets(rule)
             problems.append(Problem(key + suffix if key in own else key, value, rule))
         good = {key: value for key, value in values.items() if key not in wrong_names}
         return cast(M, model.model_construct(None, **{names[key]: value for key, value in good.items()}))

@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import aiohttp
 import structlog
-from aiohttp import hdrs
+from aiohttp import hdrs, web
 
 from flowproxy.access import trust_of
 from flowproxy.certificate import Certificate
-from flowproxy.errors import ReplicaFailed
+from flowproxy.errors import InvalidService, NotReplica, Problem, ReplicaFailed
 from flowproxy.keyring import Keyring
 from flowproxy.names import Names
 from flowproxy.settings import Settings
+from flowproxy.signature import HEADER, Call, sign, verify
+from flowproxy.swarm import own_interfaces
 
 _log = structlog.get_logger(__name__)
 
 _CALL_SECONDS = 45  # a call may wait for a name to resolve
 _GREETING_SECONDS = 3
 CERTIFICATES = "/v1/docker-flow-proxy/certs"
+CREATED = "Flowproxy-Created"
+
+_UNSIGNED = (
+    "the replicas of the proxy cannot prove who they are to each other, so each has its own time for when a service"
+    " came; set FLOWPROXY_KEY, or the secret flowproxy_key"
+)
+# HAProxy adds the first one to what it passes on.
+_PASSED_ON = ("X-Forwarded-For", "Forwarded", "Via")
 
 
 class Reply(NamedTuple):
@@ -42,12 +54,21 @@ class Replicas:
         self._trust = trust_of(settings.api_cert)
         self._scheme = "http" if self._trust is None else "https"
         token = settings.api_token
+        self._key = settings.signing_key
+        self._has_others = False  # when they were last asked for, or one has called
         self._headers: dict[str, str] = {hdrs.AUTHORIZATION: f"Bearer {token.get_secret_value()}"} if token else {}
 
+    @property
+    def warning(self) -> str | None:
+        return _UNSIGNED if self._key is None and self._has_others else None
+
     async def pass_on(
-        self, method: str, path: str, query: Mapping[str, str], body: bytes, headers: Mapping[str, str]
+        self, method: str, path: str, query: Mapping[str, str], body: bytes, created: float
     ) -> list[Reply]:
-        """The replies of all replicas to the same call. Raises ReplicaFailed with every one that did not do it."""
+        """The replies of all replicas to the same call, which was first made at `created` (seconds since 1970).
+
+        Raises ReplicaFailed with every one that did not do it.
+        """
         addresses = await self._addresses()
         if not addresses:
             raise ReplicaFailed(
@@ -55,8 +76,11 @@ class Replicas:
                 " SERVICE_NAME must be the name of the proxy's service"
             )
         own = {**query, "distribute": "false"}
-        async with self._session(_CALL_SECONDS, headers) as session, asyncio.TaskGroup() as calls:
-            tasks = [calls.create_task(self._call(session, address, method, path, own, body)) for address in addresses]
+        async with self._session(_CALL_SECONDS) as session, asyncio.TaskGroup() as calls:
+            tasks = [
+                calls.create_task(self._call(session, address, method, path, own, body, str(created)))
+                for address in addresses
+            ]
         replies = [task.result() for task in tasks]
         failed = [f"{reply.address}: {reply.text[:300]}" for reply in replies if not 200 <= reply.status < 300]
         if failed:
@@ -70,7 +94,7 @@ class Replicas:
         """
         present = {certificate.name for certificate in keyring.kept()}
         best, missing = "", 0
-        async with self._session(_GREETING_SECONDS, {}) as session:
+        async with self._session(_GREETING_SECONDS) as session:
             for address in await self._addresses():
                 try:
                     async with session.get(self._url(address, CERTIFICATES)) as answer:
@@ -81,14 +105,14 @@ class Replicas:
                     best, missing = address, len(names - present)
         if best:
             query = {"without": ",".join(sorted(present))}
-            async with self._session(_CALL_SECONDS, {}) as session:
+            async with self._session(_CALL_SECONDS) as session:
                 reply = await self._call(session, best, "POST", f"{CERTIFICATES}/send", query, b"")
             _log.info("certificates asked of another replica", replica=best, missing=missing, answer=reply.text[:300])
 
     async def send_certificates(self, address: str, certificates: Iterable[Certificate]) -> None:
         """To another replica, which keeps them. Raises ReplicaFailed."""
         path = CERTIFICATES.removesuffix("s")
-        async with self._session(_CALL_SECONDS, {}) as session:
+        async with self._session(_CALL_SECONDS) as session:
             for certificate in certificates:
                 query = {"certName": certificate.name, "wait": "false"}
                 reply = await self._call(session, address, "PUT", path, query, certificate.pem.encode())
@@ -97,8 +121,49 @@ class Replicas:
                         f"{address} does not take the certificate {certificate.name}: {reply.text[:300]}"
                     )
 
-    async def includes(self, address: str) -> bool:
-        """Whether a caller is one of them. The Swarm knows it before its name resolves, which it does when it is
+    async def created(self, request: web.Request) -> float | None:
+        """Return when a call was first made that another replica passes on; None for a call of anybody else.
+
+        Raises NotSigned, and InvalidService for a time that there cannot be.
+        """
+        given = request.headers.get(CREATED)
+        if given is None or not await self._is_signed(request):
+            return None
+        try:
+            created = float(given)
+        except ValueError:
+            created = math.nan
+        if not 0 <= created < math.inf:
+            raise InvalidService("", (Problem(CREATED, given, "must be seconds since 1970"),))
+        return created
+
+    async def require(self, request: web.Request) -> str:
+        """Return the address of the replica that makes a call. Raises NotReplica when it is somebody else.
+
+        With a key the call must be signed, and come from an address of theirs, because a signature can be overheard.
+        Without one the address alone counts, but not that of HAProxy here or there, which passes on requests of others.
+        """
+        caller = request.remote or ""
+        if self._key and not await self._is_signed(request):
+            raise NotReplica(f"only replicas of the proxy may make this call, which sign it ({HEADER})")
+        passed_on = caller in _own_addresses() or any(header in request.headers for header in _PASSED_ON)
+        if (passed_on and not self._key) or not await self._includes(caller):
+            raise NotReplica(f"{caller} is no replica of the proxy; only replicas may make this call")
+        self._has_others = True
+        return caller
+
+    async def _is_signed(self, request: web.Request) -> bool:
+        """Raises NotSigned for a wrong signature; False when there is none, or no key to check it with."""
+        signature = request.headers.get(HEADER)
+        if signature is None or self._key is None:
+            return False
+        created = request.headers.get(CREATED, "")
+        call = Call.of(request.method, request.path, request.query.items(), created, await request.read())
+        verify(self._key, call, signature, time.time())
+        return True
+
+    async def _includes(self, address: str) -> bool:
+        """Whether an address is one of theirs. The Swarm knows it before its name resolves, which it does when it is
         healthy."""
         listed = await self._listed()
         return address in (await self._addresses() if listed is None else listed)
@@ -107,12 +172,14 @@ class Replicas:
         """What the name resolves to, without those who only took the name, as far as the Swarm tells."""
         listed = await self._listed()
         found = await self._names.ask(f"tasks.{self._settings.service_name}")
-        return [address for address in found if listed is None or address in listed]
+        addresses = [address for address in found if listed is None or address in listed]
+        self._has_others = not _own_addresses().issuperset(addresses)
+        return addresses
 
-    def _session(self, seconds: float, headers: Mapping[str, str]) -> aiohttp.ClientSession:
+    def _session(self, seconds: float) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=seconds),
-            headers={**self._headers, **headers},
+            headers=self._headers,
             connector=aiohttp.TCPConnector(ssl=self._trust or True),
         )
 
@@ -127,10 +194,14 @@ class Replicas:
         path: str,
         query: Mapping[str, str],
         body: bytes,
+        created: str = "",
     ) -> Reply:
         url = self._url(address, path)
+        headers = {CREATED: created} if created else {}
+        if self._key:
+            headers[HEADER] = sign(self._key, Call.of(method, path, query.items(), created, body), time.time())
         try:
-            async with session.request(method, url, params=query, data=body) as answer:
+            async with session.request(method, url, params=query, data=body, headers=headers) as answer:
                 return Reply(address, answer.status, await answer.text())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Reply(address, 0, str(error) or type(error).__name__)
@@ -138,3 +209,7 @@ class Replicas:
 
 def _literal(address: str) -> str:
     return f"[{address}]" if ":" in address else address
+
+
+def _own_addresses() -> set[str]:
+    return {str(interface.ip) for interface in own_interfaces()}

@@ -223,6 +223,26 @@ class Settings(BaseSettings):
         validation_alias=_own("API_CERT"),
         description="A PEM file with a certificate and its key, which the API then speaks TLS with.",
     )
+    api_hosts: Items = Field(
+        (),
+        validation_alias=_own("API_HOSTS"),
+        description="Names by which browsers may reach the API, separated by commas, besides addresses, `localhost`,"
+        " the name of the machine and SERVICE_NAME.",
+    )
+    api_connections: int = Field(
+        512,
+        ge=16,
+        validation_alias=_own("API_CONNECTIONS"),
+        description="Connections to the API at most, and no more than half of the file limit. One too many ends"
+        " the one that has been idle longest.",
+    )
+    key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        validation_alias=_own("KEY"),
+        description="What replicas of the proxy sign their calls to each other with; FLOWPROXY_API_TOKEN without it."
+        " The same for all of them.",
+    )
     metrics_open: Flag = Field(
         True, validation_alias=_own("METRICS_OPEN"), description="Whether `/metrics` is open without the token."
     )
@@ -334,6 +354,12 @@ class Settings(BaseSettings):
         return own | {port: " ssl " in options for port, options in self.binds(certified=certified)}
 
     @property
+    def signing_key(self) -> bytes | None:
+        """What replicas sign with."""
+        key = self.key or self.api_token
+        return key.get_secret_value().encode() if key else None
+
+    @property
     def uses_certificates(self) -> bool:
         """Whether any port wants our list of certificates."""
         return self.crt_list_path is None and any(":ssl" in item for item in (*self.default_ports, *self.bind_ports))
@@ -354,7 +380,7 @@ class Settings(BaseSettings):
         return tuple(port for port, _ in self.binds(certified=False))
 
 
-_SECRET = {"STATS_PASS", "USERS", "FLOWPROXY_API_TOKEN"}
+_SECRET = {"STATS_PASS", "USERS", "FLOWPROXY_API_TOKEN", "FLOWPROXY_KEY"}
 
 
 def secrets_folder() -> Path:

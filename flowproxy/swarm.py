@@ -446,7 +446,17 @@ def own_networks() -> frozenset[Network]:
 
 
 def own_interfaces() -> list[Interface]:
-    """The addresses of this machine or container, with their networks."""
+    """The addresses of this machine or container, with their networks; those of the last time when the system does not
+    say, for want of a file descriptor."""
+    with contextlib.suppress(OSError):
+        _last_interfaces[:] = _read_interfaces()
+    return list(_last_interfaces)
+
+
+_last_interfaces: list[Interface] = []
+
+
+def _read_interfaces() -> list[Interface]:
     interfaces = []
     for addresses in psutil.net_if_addrs().values():
         for address in addresses:

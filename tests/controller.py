@@ -41,6 +41,7 @@ class Controller:
         self.traffic, self.port = free_port(), free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.environment: dict[str, str] = {}
+        self.wrapper: tuple[str, ...] = ()  # the command that starts it
         self.log = folder.parent / "log"
 
     def start(self, *arguments: str, **environment: str) -> Controller:
@@ -67,7 +68,7 @@ class Controller:
         inherited = {"PATH": os.environ["PATH"]}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "flowproxy", "serve", *arguments],
+                [*self.wrapper, sys.executable, "-m", "flowproxy", "serve", *arguments],
                 env=inherited | self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -137,11 +138,15 @@ class Tls(Controller):
         return x509.load_der_x509_certificate(shown).serial_number
 
     def connect(self, name: str | None = None, protocols: tuple[str, ...] = ("http/1.1",)) -> ssl.SSLSocket:
+        return self.connect_to(self.tls, name, protocols)
+
+    @staticmethod
+    def connect_to(port: int, name: str | None = None, protocols: tuple[str, ...] = ("http/1.1",)) -> ssl.SSLSocket:
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         context.set_alpn_protocols(list(protocols))
-        return context.wrap_socket(socket.create_connection(("127.0.0.1", self.tls), 10), server_hostname=name)
+        return context.wrap_socket(socket.create_connection(("127.0.0.1", port), 10), server_hostname=name)
 
     def get_tls(
         self, path: str, host: str = "a.org", method: str = "GET", headers: dict[str, str] | None = None

@@ -14,6 +14,7 @@ from support import eventually
 from swarm.testbed import Swarm
 
 TOKEN = "correct horse battery staple"  # noqa: S105
+KEY = "a-key-that-all-replicas-have"
 ASK = f"""
 import http.client, ssl, sys
 method, path, body = sys.argv[1:4]
@@ -33,15 +34,21 @@ def replicas(clear_swarm: Swarm, flowproxy_image: str) -> Swarm:
     swarm.docker("network", "create", "--driver", "overlay", "--attachable", "proxy")
     socket = f"--mount type=bind,source={swarm.socket},target=/var/run/docker.sock,readonly"
     options = f"--detach --no-resolve-image --name proxy --network proxy --endpoint-mode dnsrr --user root {socket}"
-    swarm.docker("service", "create", *options.split(), "--replicas", "3", flowproxy_image)
+    key = f"FLOWPROXY_KEY={KEY}"
+    swarm.docker("service", "create", *options.split(), "--env", key, "--replicas", "3", flowproxy_image)
     for container in swarm.containers("proxy", count=3):
         eventually(functools.partial(is_ready, swarm, container), within=40)
     return swarm
 
 
-def ask(swarm: Swarm, container: str, path: str, method: str = "GET", body: str = "") -> tuple[int, Any]:
+THROUGH_THE_PROXY = ASK.replace("8080", "80").replace('"Authorization"', '"Flowproxy-Created": "1", "Authorization"')
+
+
+def ask(
+    swarm: Swarm, container: str, path: str, method: str = "GET", body: str = "", script: str = ASK
+) -> tuple[int, Any]:
     """Status and answer of a call to the API of one replica."""
-    said = swarm.docker("exec", container, "python3", "-c", ASK, method, path, body)
+    said = swarm.docker("exec", container, "python3", "-c", script, method, path, body)
     status, _, text = said.partition("\n")
     return int(status), json.loads(text)
 
@@ -64,6 +71,20 @@ def test_a_call_for_all_reaches_all(replicas: Swarm) -> None:
     found = [ask(replicas, container, "/v1/services/web") for container in (first, *others)]
     assert [status for status, _ in found] == [200] * 3
     assert len({service["created"] for _, service in found}) == 1  # all take the same service for the elder
+
+
+def test_who_calls_through_a_route_to_the_api_is_no_replica(replicas: Swarm) -> None:
+    first, *others = replicas.containers("proxy", count=3)
+    route = "serviceName=api&servicePath=/v1&port=8080&outboundHostname=tasks.proxy"
+    assert ask(replicas, first, f"/v1/reconfigure?{route}")[0] == 200
+    for number in range(4):
+        call = f"/v1/reconfigure?serviceName=n{number}&servicePath=/web&port=80&outboundHostname=127.0.0.1"
+        assert ask(replicas, first, call, script=THROUGH_THE_PROXY)[0] == 200
+        answers = [ask(replicas, container, f"/v1/services/n{number}") for container in (first, *others)]
+        created = [answer["created"] for status, answer in answers if status == 200]
+        assert len(created) == 1
+        assert created[0] > 1_600_000_000
+    assert ask(replicas, first, "/v1/remove?serviceName=api")[0] == 200
 
 
 # The listener sends its labels with sorted names, always for all replicas, and reads no answer.
@@ -128,7 +149,35 @@ def test_a_certificate_for_all_is_everywhere_and_a_new_replica_takes_it_over(rep
     for container in replicas.containers("proxy", count=4):
         assert "PRIVATE KEY" in replicas.docker("exec", container, "cat", "/certs/a.org.pem")
     status, answer = ask(replicas, first, "/v1/docker-flow-proxy/certs/send", "POST")
-    assert (status, "127.0.0.1 is no replica" in answer["Message"]) == (500, True)
+    assert (status, "only replicas" in answer["Message"]) == (403, True)
+
+
+def test_without_a_key_certificates_reach_a_new_replica_all_the_same(replicas: Swarm) -> None:
+    """It is known by its address; and status advises a key."""
+    socket = f"--mount type=bind,source={replicas.socket},target=/var/run/docker.sock,readonly"
+    options = f"--detach --no-resolve-image --name keyless --network proxy --endpoint-mode dnsrr --user root {socket}"
+    image = replicas.api.inspect_service("proxy")["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
+    replicas.docker("service", "create", *options.split(), "--env", "SERVICE_NAME=keyless", "--replicas", "1", image)
+    (first,) = replicas.containers("keyless", count=1)
+    eventually(functools.partial(is_ready, replicas, first), within=40)
+    pem, _ = make_certificate("k.org")
+    assert ask(replicas, first, "/v1/docker-flow-proxy/cert?certName=k.org.pem", "PUT", pem)[0] == 200
+    replicas.docker("service", "scale", "--detach", "keyless=2")
+
+    def taken_over() -> bool:
+        for container in replicas.containers("keyless", count=2):
+            assert "PRIVATE KEY" in replicas.docker("exec", container, "cat", "/certs/k.org.pem")
+        return True
+
+    eventually(taken_over, within=40)
+    route = "serviceName=api&servicePath=/&port=8080&outboundHostname=tasks.keyless"
+    assert ask(replicas, first, f"/v1/reconfigure?{route}")[0] == 200
+    for _ in range(4):  # to both of them
+        status, answer = ask(replicas, first, "/v1/docker-flow-proxy/certs/send", "POST", script=THROUGH_THE_PROXY)
+        assert (status, "only replicas" in answer["Message"]) == (403, True)
+    warnings = ask(replicas, first, "/v1/status")[1]["warnings"]
+    assert any("FLOWPROXY_KEY" in warning for warning in warnings)
+    replicas.docker("service", "rm", "keyless")
 
 
 def test_the_statistics_of_all_come_together(replicas: Swarm) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from ipaddress import ip_interface, ip_network
 from typing import Any
 
@@ -107,3 +108,14 @@ def test_this_machine_is_on_the_network_of_its_loopback() -> None:
     task = Task("web.1.t", "s", "running", "running", (ip_interface("127.0.0.5/8"),))
 
     assert shared(task, own_networks()) == ("web.1.t", "127.0.0.5")
+
+
+def test_without_a_file_descriptor_the_networks_are_those_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = own_networks()
+
+    def refuse() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("psutil.net_if_addrs", refuse)
+    assert known
+    assert own_networks() == known

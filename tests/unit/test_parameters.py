@@ -196,3 +196,11 @@ def test_tcp_needs_no_path() -> None:
     (destination,) = parse({"serviceName": "db", "reqMode": "TCP", "port": "5432", "srcPort": "5432"}).destinations
 
     assert (destination.req_mode, destination.src_port) == ("tcp", 5432)
+
+
+@pytest.mark.parametrize("parameter", ["setReqHeader", "serviceHeader", "backendExtra", "port", "debugFormat"])
+def test_an_error_does_not_quote_a_secret(parameter: str) -> None:
+    with pytest.raises(InvalidService) as raised:
+        parse({"serviceName": "a", "servicePath": "/", "port": "80", parameter: "x authorization sword\x01fish"})
+    assert "(hidden)" in str(raised.value)
+    assert "sword" not in str(raised.value)
