@@ -1,4 +1,4 @@
-"""How HAProxy is told what a text is compared with: few values in the line itself, many in a file.
+"""What a text is compared with, as HAProxy reads it: few values in the line itself, many in a file.
 
 A line takes 64 words. A file is read line by line, so a value that cannot stand in one is written on a line of the
 configuration, several of which may belong to one ACL.
@@ -21,7 +21,7 @@ _WORDS = 40  # of a line that holds nothing else
 class Compared(NamedTuple):
     """A matching method with its flags, such as `sub -i`, and the values, one of which must match.
 
-    `is_limited`: whether PCRE is told how much work a regular expression may be, where HAProxy was built with PCRE.
+    `is_limited`: whether regular expressions begin with a limit of their work, which only PCRE understands.
     """
 
     how: str

@@ -71,7 +71,7 @@ def steps_of(patterns: Iterable[str], longest: int = LONGEST_TEXT) -> int:
 def search_of(values: Iterable[str], longest: int = LONGEST_TEXT) -> Cost:
     """Return what it costs to look for these values at every character of one text of at most `longest` characters."""
     work = sum(_CALL + len(value) for value in values)
-    reach = min(longest, max(_LONGEST_QUADRATIC, MOST_STEPS // max(work, 1)))
+    reach = min(longest, max(_LONGEST_QUADRATIC, MOST_STEPS // 2 // max(work, 1)))
     return Cost(work * reach, reach)
 
 

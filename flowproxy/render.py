@@ -136,7 +136,7 @@ class Acl(NamedTuple):
 class Configuration:
     """Everything HAProxy is given. The skeleton is all but servers, map entries and certificates.
 
-    `lists` are files of values that the head names; their names tell their content. `blocks` are the texts of sections
+    `lists` are files of values that the head names, each by a digest of its content. `blocks` are the texts of sections
     with their servers. `fixed` are the backends that the head names, which no other can stand in for; `plain` is the
     shape of a backend without wishes.
     """
