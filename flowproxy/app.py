@@ -8,7 +8,8 @@ import os
 import pwd
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,6 +18,9 @@ from aiohttp import web
 
 from flowproxy.access import HEADER_BYTES, IDLE_SECONDS, LINE_BYTES, UNGUARDED, Access, tls_of
 from flowproxy.api import Api
+from flowproxy.background import Background
+from flowproxy.certificate import Certificate
+from flowproxy.certificate_checks import CertificateChecks
 from flowproxy.demo import start_demo
 from flowproxy.deprecations import Deprecations
 from flowproxy.environment import nearest_variable, services
@@ -30,6 +34,7 @@ from flowproxy.reconciler import Reconciler
 from flowproxy.registry import Entry, Origin, Registry
 from flowproxy.render import Renderer
 from flowproxy.replicas import Replicas
+from flowproxy.routing import compile_routes
 from flowproxy.settings import Settings, misspelt, read_user_secrets, secrets_folder
 from flowproxy.store import Store
 from flowproxy.swarm import Swarm, SwarmStatus, is_expected
@@ -38,15 +43,14 @@ _log = structlog.get_logger(__name__)
 
 
 _FIRST_LOOK_SECONDS = 5
+_CANCEL_SECONDS = 0.3  # for what was cancelled; what does not end by then is left behind
 _CAP_SYS_CHROOT = 18  # capabilities(7), linux/capability.h
-
-
-class _Stop(Exception):
-    """Told to stop by a signal."""
 
 
 async def serve(settings: Settings, environment: Mapping[str, str], *, demo: bool = False) -> None:
     """Runs until SIGTERM or SIGINT, then drains. Raises ProxyUnavailable when it cannot start."""
+    stop = _signalled()
+    background = Background()
     proxy = Proxy(settings)
     store = Store(proxy.folder, settings.defaults)
     registry = Registry()
@@ -57,11 +61,12 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         chroot=_empty_folder(settings.state_dir) if _may_chroot() else None,
         secrets=read_user_secrets(),
     )
-    reconciler = Reconciler(registry, renderer, proxy, store, tidy_after=settings.tidy_after)
+    checks = CertificateChecks(partial(_check_certificates, settings, renderer, proxy))
+    reconciler = Reconciler(registry, renderer, proxy, store, checks, tidy_after=settings.tidy_after)
     names = Names(registry)
     deprecations = Deprecations()
     swarm = Swarm(registry, settings, environment, deprecations) if is_expected(settings, environment) else None
-    keyring = Keyring(settings.certs, secrets_folder(), registry)
+    keyring = Keyring(settings.certs, secrets_folder(), registry, checks)
     replicas = Replicas(settings, names, swarm.replicas if swarm else _unknown)
     informants = Informants(settings, registry)
     api = Api(
@@ -76,12 +81,10 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         deprecations,
         Access(settings),
         lambda: swarm.status if swarm else SwarmStatus(),
+        background.failures,
     )
 
-    async with contextlib.AsyncExitStack() as stack:
-        stack.callback(proxy.close)
-        stack.callback(names.close)
-        site = await _listen(stack, api, settings)
+    async def work() -> None:
         adopted = await proxy.attach()
         if settings.api_token is None:
             _log.warning("the API is open", reason=UNGUARDED)
@@ -89,8 +92,6 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         _register_environment(registry, settings, environment)
         if demo:
             await _register_demo(stack, registry)
-        if swarm:
-            stack.callback(swarm.close)
 
         def wake() -> None:
             reconciler.wake()
@@ -102,21 +103,56 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
             await asyncio.sleep(settings.dns_lookup_pause_ms / 1000)
             await replicas.ask_for_certificates(keyring)
         registry.touch()
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_until_signal(reconciler), name="signals")
-                tasks.create_task(names.run(), name="names")
-                tasks.create_task(keyring.run(), name="certificates")
-                tasks.create_task(informants.run(), name="listeners")
-                tasks.create_task(_reconcile(reconciler, names, swarm), name="reconciler")
-                tasks.create_task(proxy.watch(reconciler.forget_running), name="haproxy")
-                if swarm:
-                    tasks.create_task(swarm.run(), name="swarm")
-                tasks.create_task(_announce(reconciler, registry, settings, site, adopted=adopted, demo=demo))
-        except* _Stop:
-            _log.info("stopping", drain_seconds=settings.drain_timeout)
-            await site.stop()
-            await proxy.stop()
+        loops: dict[str, Callable[[], Awaitable[None]]] = {
+            "names": names.run,
+            "certificates": keyring.run,
+            "listeners": informants.run,
+            "reconciler": partial(_reconcile, reconciler, names, swarm),
+            "haproxy": partial(proxy.watch, reconciler.forget_running),
+            "announcement": partial(_announce, reconciler, registry, settings, adopted=adopted, demo=demo),
+        }
+        if swarm:
+            loops["swarm"] = swarm.run
+        async with asyncio.TaskGroup() as tasks:
+            for name, run in loops.items():
+                tasks.create_task(background.keep(name, run), name=name)
+
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(proxy.close)
+        stack.callback(names.close)
+        if swarm:
+            stack.callback(swarm.close)
+        site, runner = await _listen(api, settings)
+        # A group would wait for ever for what does not end when it is cancelled.
+        working = asyncio.create_task(work(), name="work")  # noqa: TID251 - _stop waits for it, with a deadline
+        await asyncio.wait({working, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if stop.done():
+            await _stop(settings.drain_timeout, working, proxy, site)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CANCEL_SECONDS):
+                await runner.cleanup()
+        if not stop.done():
+            working.result()
+
+
+async def _stop(seconds: float, working: asyncio.Task[None], proxy: Proxy, site: web.TCPSite) -> None:
+    """Ends everything within these seconds and one more, whatever hangs or fails."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    _log.info("stopping", drain_seconds=seconds)
+    await site.stop()
+    await proxy.hold(within=seconds / 2)
+    working.cancel()
+    await asyncio.wait({working}, timeout=_CANCEL_SECONDS)
+    await proxy.stop(within=max(deadline - loop.time(), 0))
+
+
+async def _check_certificates(
+    settings: Settings, renderer: Renderer, proxy: Proxy, certificates: Sequence[Certificate]
+) -> None:
+    """Has HAProxy start with these certificates and without any service. Raises Rejected."""
+    if settings.uses_certificates:
+        await proxy.check(renderer.apart().render(compile_routes(()), {}, certificates))
 
 
 def _remember(store: Store, registry: Registry, *, with_swarm: bool) -> None:
@@ -141,25 +177,24 @@ async def _reconcile(reconciler: Reconciler, names: Names, swarm: Swarm | None) 
     await reconciler.run()
 
 
-async def _listen(stack: contextlib.AsyncExitStack, api: Api, settings: Settings) -> web.TCPSite:
+async def _listen(api: Api, settings: Settings) -> tuple[web.TCPSite, web.AppRunner]:
     tls = tls_of(settings.api_cert)
     runner = web.AppRunner(
         api.application(),
         access_log=None,
         handle_signals=False,
-        shutdown_timeout=1,
+        shutdown_timeout=_CANCEL_SECONDS / 2,
         keepalive_timeout=IDLE_SECONDS,
         max_line_size=LINE_BYTES,
         max_field_size=HEADER_BYTES,
     )
     await runner.setup()
-    stack.push_async_callback(runner.cleanup)
     site = web.TCPSite(runner, settings.ip, settings.port, ssl_context=tls)
     try:
         await site.start()
     except OSError as error:
         raise ProxyUnavailable(f"the API cannot listen on PORT {settings.port}: {error.strerror or error}") from None
-    return site
+    return site, runner
 
 
 def _register_environment(registry: Registry, settings: Settings, environment: Mapping[str, str]) -> None:
@@ -194,7 +229,6 @@ async def _announce(
     reconciler: Reconciler,
     registry: Registry,
     settings: Settings,
-    site: web.TCPSite,
     *,
     adopted: bool,
     demo: bool,
@@ -213,15 +247,18 @@ async def _announce(
     )
 
 
-async def _until_signal(reconciler: Reconciler) -> None:
-    """Ends everything by _Stop, but not in the middle of a round: a HAProxy that is reloading misses signals."""
-    told = asyncio.Event()
+def _signalled() -> asyncio.Future[None]:
+    """Done after SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
+    told = loop.create_future()
+
+    def tell() -> None:
+        if not told.done():
+            told.set_result(None)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    await told.wait()
-    async with reconciler.between_rounds:
-        raise _Stop
+        loop.add_signal_handler(number, tell)
+    return told
 
 
 async def _unknown() -> None:

@@ -1,0 +1,92 @@
+"""Which certificates of services (serviceCert) are shown: each only for hosts whose `/` route is its service's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from flowproxy.certificate import Certificate
+from flowproxy.parameters import certificate_of
+from flowproxy.routing import Candidate, Conflict, Route, RouteTable
+
+FOLDER = "the folder of certificates"
+NOBODY = "no service"
+
+
+def with_those_of_services(
+    given: Mapping[str, Certificate], candidates: Iterable[Candidate], table: RouteTable
+) -> tuple[dict[str, Certificate], tuple[Conflict, ...]]:
+    """Return the certificates by name, `given` ones first, then those of services from the older to the younger.
+
+    A service's is left out, and is a conflict, when one of its names is not the service's to show: another service has
+    the route of `/` there, or a certificate of the folder or of an older service is for that name or covers it.
+    """
+    bringing = [candidate for candidate in candidates if candidate.service.service_cert]
+    certificates = dict(given)
+    if not bringing:
+        return certificates, ()
+    known = {certificate.pem for certificate in given.values()}
+    shown = {domain: FOLDER for name, certificate in given.items() for domain in (name, *certificate.domains)}
+    roots = _roots(table)
+    conflicts = []
+    for candidate in sorted(bringing, key=_age):
+        name, certificate = candidate.service.service_name, certificate_of(candidate.service)
+        if certificate is None or certificate.pem in known:
+            continue
+        clash = next(_clashes(certificate, name, shown, roots), None)
+        if clash:
+            domain, holder = clash
+            conflicts.append(Conflict(f"the certificate for {domain}", holder, name))
+            continue
+        known.add(certificate.pem)
+        certificates[certificate.name] = certificate
+        shown |= dict.fromkeys((certificate.name, *certificate.domains), name)
+    return certificates, tuple(conflicts)
+
+
+def _age(candidate: Candidate) -> tuple[float, str]:
+    return (candidate.created, candidate.service.service_name)
+
+
+def _clashes(
+    certificate: Certificate, service: str, shown: Mapping[str, str], roots: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """Names that it is for and that are not the service's to show, each with whose they are."""
+    if certificate.name in shown:
+        yield certificate.name, shown[certificate.name]
+    for domain in certificate.domains:
+        showing = next((shown[pattern] for pattern in _patterns(domain) if pattern in shown), None)
+        holder = next((roots[pattern] for pattern in (*_patterns(domain), "") if pattern in roots), NOBODY)
+        if showing or holder != service:
+            yield domain, showing or holder
+
+
+def _patterns(domain: str) -> Iterator[str]:
+    """The name itself and the wildcards that cover it, the longest first."""
+    yield domain
+    above = domain.removeprefix("*.").partition(".")[2]
+    while above:
+        yield f"*.{above}"
+        above = above.partition(".")[2]
+
+
+def _roots(table: RouteTable) -> dict[str, str]:
+    """The service that has the route of `/` on a host, a wildcard, or any host (""): of several that have it under
+    different conditions the oldest. Routes that compare the host in another way are not there."""
+    places: dict[str, list[Route]] = {}
+    for part in table.parts.values():
+        for _, route in part.routes:
+            if route.path == "/" and not any(condition.kind == "host" for condition in route.conditions):
+                places.setdefault(route.host, []).append(route)
+    return {host: _oldest(_winners(routes), table) for host, routes in places.items()}
+
+
+def _winners(routes: Iterable[Route]) -> Iterable[Route]:
+    """Of routes with the same conditions the one that serves."""
+    claimed: dict[frozenset[object], Route] = {}
+    for route in sorted(routes, key=lambda route: route.rank):
+        claimed.setdefault(frozenset(route.conditions), route)
+    return claimed.values()
+
+
+def _oldest(routes: Iterable[Route], table: RouteTable) -> str:
+    return min(_age(table.parts[route.service].candidate) for route in routes)[1]
