@@ -34,11 +34,12 @@ class CertificateChecks:
         there. Raises ProxyUnavailable or OSError when HAProxy cannot be asked.
         """
         wanted = {_digest(certificate): certificate for certificate in certificates}
-        self._waiting |= self._unknown(wanted)
-        async with self._asking:
-            if unknown := self._unknown(wanted):
-                batch, self._waiting = self._waiting | unknown, {}
-                await self._judge(list(self._unknown(batch).items()))
+        if unknown := self._unknown(wanted):
+            self._waiting |= unknown
+            async with self._asking:
+                if unknown := self._unknown(wanted):
+                    batch, self._waiting = self._waiting | unknown, {}
+                    await self._judge(list(self._unknown(batch).items()))
         return {
             certificate.pem: reason
             for digest, certificate in wanted.items()

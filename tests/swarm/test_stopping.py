@@ -26,9 +26,7 @@ def watching(clear_swarm: Swarm, tmp_path: Path) -> Iterator[Controller]:
 
 
 @pytest.mark.parametrize("moment", ["at rest", "while services come"])
-def test_the_stream_of_events_and_listings_hold_nothing(
-    clear_swarm: Swarm, watching: Controller, moment: str
-) -> None:
+def test_the_stream_of_events_and_listings_hold_nothing(clear_swarm: Swarm, watching: Controller, moment: str) -> None:
     if moment != "at rest":
         for number in range(5):
             watching.reconfigure(f"s{number}", servicePath=f"/{number}", port="80", outboundHostname="127.0.0.1")
