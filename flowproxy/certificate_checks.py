@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeAlias
 
@@ -13,6 +14,7 @@ from flowproxy.errors import Rejected
 Check: TypeAlias = Callable[[Sequence[Certificate]], Awaitable[None]]
 
 _REMEMBERED = 10_000
+_FILE = re.compile(r" 'certs/[^']*'")
 
 
 class CertificateChecks:
@@ -83,5 +85,5 @@ def _digest(certificate: Certificate) -> str:
 
 def _reason(certificate: Certificate, said: str) -> str:
     """HAProxy's words without the place in a configuration that nobody sees, and what we know of the cause."""
-    words = said.rpartition(" : ")[2].partition(" 'certs/")[0].strip(" .")
+    words = _FILE.sub("", said.rpartition(" : ")[2]).partition(" Make sure ")[0].strip(" .")
     return "; ".join([f"HAProxy does not take it: {words}", *weaknesses(certificate)])

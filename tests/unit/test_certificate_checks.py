@@ -21,6 +21,7 @@ class Judge:
     def __init__(self, *bad: Certificate) -> None:
         self.bad = {certificate.pem for certificate in bad}
         self.asked: list[int] = []
+        self.said = SAID
         self.failure: Exception | None = None
 
     async def check(self, certificates: Sequence[Certificate]) -> None:
@@ -29,7 +30,7 @@ class Judge:
         if self.failure:
             raise self.failure
         if any(certificate.pem in self.bad for certificate in certificates):
-            raise Rejected(SAID)
+            raise Rejected(self.said)
 
 
 def certificates(count: int) -> list[Certificate]:
@@ -83,6 +84,23 @@ def test_none_is_blamed_for_what_is_wrong_with_any() -> None:
 
     judge.failure, judge.bad = None, {few[1].pem}
     assert list(asyncio.run(checks.refusals(few))) == [few[1].pem]
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("a : unable to load it 'certs/certificate-0'.", "unable to load it"),
+        ("a : unable to load it 'certs/certificate-0': ee key too small.", "unable to load it: ee key too small"),
+        ("a : no chain 'certs/certificate-0'. Make sure you are linking against Openssl >= 1.0.2.", "no chain"),
+    ],
+)
+def test_the_reason_names_no_file_of_the_check(said: str, reason: str) -> None:
+    (one,) = certificates(1)
+    judge = Judge(one)
+    judge.said = said
+
+    refusals = asyncio.run(CertificateChecks(judge.check).refusals([one]))
+    assert refusals == {one.pem: f"HAProxy does not take it: {reason}"}
 
 
 def test_no_answer_is_no_verdict() -> None:
