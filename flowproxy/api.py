@@ -87,6 +87,7 @@ class Api:
         deprecations: Deprecations,
         access: Access,
         swarm_status: Callable[[], SwarmStatus],
+        background_failures: Mapping[str, int],
     ) -> None:
         self._access = access
         self._settings = settings
@@ -99,6 +100,7 @@ class Api:
         self._informants = informants
         self._deprecations = deprecations
         self._swarm_status = swarm_status
+        self._background_failures = background_failures
 
     def application(self) -> web.Application:
         application = web.Application(middlewares=[_errors, self._access.middleware], client_max_size=BODY_BYTES)
@@ -258,7 +260,9 @@ class Api:
     # Ours
 
     async def metrics(self, _: web.Request) -> web.Response:
-        text = await exposition(self._reconciler, self._proxy, self._swarm_status())
+        text = await exposition(
+            self._reconciler, self._proxy, self._swarm_status(), self._keyring.refused, self._background_failures
+        )
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def services(self, _: web.Request) -> web.Response:
@@ -330,6 +334,7 @@ class Api:
                 "old_workers": await self._proxy.old_workers(),
                 "services": len(snapshot.entries),
                 "quarantined": dict(outcome.quarantined),
+                "quarantined_certificates": self._keyring.refused,
                 "conflicts": [conflict._asdict() for conflict in outcome.table.conflicts],
                 "haproxy": haproxy._asdict() if haproxy else None,
                 "swarm": self._swarm_status()._asdict(),

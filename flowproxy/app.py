@@ -9,7 +9,8 @@ import pwd
 import resource
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn, cast
 
@@ -27,6 +28,9 @@ from flowproxy.access import (
     with_short_paths,
 )
 from flowproxy.api import Api
+from flowproxy.background import Background
+from flowproxy.certificate import Certificate
+from flowproxy.certificate_checks import CertificateChecks
 from flowproxy.demo import start_demo
 from flowproxy.deprecations import Deprecations
 from flowproxy.environment import nearest_variable, services
@@ -42,6 +46,7 @@ from flowproxy.reconciler import Reconciler
 from flowproxy.registry import Entry, Origin, Registry
 from flowproxy.render import Renderer
 from flowproxy.replicas import Replicas
+from flowproxy.routing import compile_routes
 from flowproxy.settings import Settings, misspelt, read_user_secrets, secrets_folder
 from flowproxy.store import Store
 from flowproxy.swarm import Swarm, SwarmStatus, is_expected
@@ -51,17 +56,15 @@ _log = structlog.get_logger(__name__)
 
 _FIRST_LOOK_SECONDS = 5
 _FEWEST_CONNECTIONS = 50
-_LOOP_PAUSE_SECONDS = 1
+_CANCEL_SECONDS = 0.3  # for what was cancelled; what does not end by then is left behind
 _CAP_SYS_CHROOT = 18  # capabilities(7), linux/capability.h
-
-
-class _Stop(Exception):
-    """Told to stop by a signal."""
 
 
 async def serve(settings: Settings, environment: Mapping[str, str], *, demo: bool = False) -> None:
     """Runs until SIGTERM or SIGINT, then drains. Raises ProxyUnavailable when it cannot start."""
     asyncio.get_running_loop().set_exception_handler(LoopFailures())
+    stop = _signalled()
+    background = Background()
     proxy = Proxy(settings)
     store = Store(proxy.folder, settings.defaults)
     registry = Registry()
@@ -74,11 +77,12 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         secrets=read_user_secrets(),
         service_connections=_quarter_of_connections(),
     )
-    reconciler = Reconciler(registry, renderer, proxy, store, tidy_after=settings.tidy_after)
+    checks = CertificateChecks(partial(_check_certificates, settings, renderer, proxy))
+    reconciler = Reconciler(registry, renderer, proxy, store, checks, tidy_after=settings.tidy_after)
     names = Names(registry)
     deprecations = Deprecations()
     swarm = Swarm(registry, settings, environment, deprecations) if is_expected(settings, environment) else None
-    keyring = Keyring(settings.certs, secrets_folder(), registry)
+    keyring = Keyring(settings.certs, secrets_folder(), registry, checks)
     replicas = Replicas(settings, names, swarm.replicas if swarm else _unknown)
     informants = Informants(settings, registry)
     api = Api(
@@ -93,12 +97,10 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         deprecations,
         Access(settings),
         lambda: swarm.status if swarm else SwarmStatus(),
+        background.failures,
     )
 
-    async with contextlib.AsyncExitStack() as stack:
-        stack.callback(proxy.close)
-        stack.callback(names.close)
-        listener = await _listen(stack, api, settings)
+    async def work() -> None:
         adopted = await proxy.attach()
         if settings.api_token is None:
             _log.warning("the API is open", reason=UNGUARDED)
@@ -106,8 +108,6 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         _register_environment(registry, settings, environment)
         if demo:
             await _register_demo(stack, registry)
-        if swarm:
-            stack.callback(swarm.close)
 
         def wake() -> None:
             reconciler.wake()
@@ -119,40 +119,56 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
             await asyncio.sleep(settings.dns_lookup_pause_ms / 1000)
             await replicas.ask_for_certificates(keyring)
         registry.touch()
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_until_signal(reconciler), name="signals")
-                loops: dict[str, Callable[[], Awaitable[None]]] = {
-                    "names": names.run,
-                    "certificates": keyring.run,
-                    "listeners": informants.run,
-                    "reconciler": lambda: _reconcile(reconciler, names, swarm),
-                    "haproxy": lambda: proxy.watch(reconciler.forget_running),
-                    **({"swarm": swarm.run} if swarm else {}),
-                }
-                for name, run in loops.items():
-                    tasks.create_task(_kept_up(name, run), name=name)
-                tasks.create_task(_announce(reconciler, registry, settings, adopted=adopted, demo=demo))
-        except* _Stop:
-            _log.info("stopping", drain_seconds=settings.drain_timeout)
-            listener.stop()
-            await proxy.stop()
+        loops: dict[str, Callable[[], Awaitable[None]]] = {
+            "names": names.run,
+            "certificates": keyring.run,
+            "listeners": informants.run,
+            "reconciler": partial(_reconcile, reconciler, names, swarm),
+            "haproxy": partial(proxy.watch, reconciler.forget_running),
+            "announcement": partial(_announce, reconciler, registry, settings, adopted=adopted, demo=demo),
+        }
+        if swarm:
+            loops["swarm"] = swarm.run
+        async with asyncio.TaskGroup() as tasks:
+            for name, run in loops.items():
+                tasks.create_task(background.keep(name, run), name=name)
+
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(proxy.close)
+        stack.callback(names.close)
+        if swarm:
+            stack.callback(swarm.close)
+        listener, runner = await _listen(stack, api, settings)
+        # A group would wait for ever for what does not end when it is cancelled.
+        working = asyncio.create_task(work(), name="work")  # noqa: TID251 - _stop waits for it, with a deadline
+        await asyncio.wait({working, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if stop.done():
+            await _stop(settings.drain_timeout, working, proxy, listener)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CANCEL_SECONDS):
+                await runner.cleanup()
+        if not stop.done():
+            working.result()
 
 
-async def _kept_up(name: str, run: Callable[[], Awaitable[None]]) -> None:
-    """Run a loop, and start it again when the system refuses it something, such as a file descriptor."""
-    ended = False
-    while not ended:
-        try:
-            await run()
-            ended = True
-        except* OSError as errors:
-            _log.error("loop begins again", loop=name, reason=str(_first(errors)))
-            await asyncio.sleep(_LOOP_PAUSE_SECONDS)
+async def _stop(seconds: float, working: asyncio.Task[None], proxy: Proxy, listener: Listener) -> None:
+    """Ends everything within these seconds and one more, whatever hangs or fails."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    _log.info("stopping", drain_seconds=seconds)
+    listener.stop()
+    await proxy.hold(within=seconds / 2)
+    working.cancel()
+    await asyncio.wait({working}, timeout=_CANCEL_SECONDS)
+    await proxy.stop(within=max(deadline - loop.time(), 0))
 
 
-def _first(error: BaseException) -> BaseException:
-    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+async def _check_certificates(
+    settings: Settings, renderer: Renderer, proxy: Proxy, certificates: Sequence[Certificate]
+) -> None:
+    """Has HAProxy start with these certificates and without any service. Raises Rejected."""
+    if settings.uses_certificates:
+        await proxy.check(renderer.apart().render(compile_routes(()), {}, certificates))
 
 
 def _remember(store: Store, registry: Registry, *, with_swarm: bool) -> None:
@@ -177,14 +193,14 @@ async def _reconcile(reconciler: Reconciler, names: Names, swarm: Swarm | None) 
     await reconciler.run()
 
 
-async def _listen(stack: contextlib.AsyncExitStack, api: Api, settings: Settings) -> Listener:
+async def _listen(stack: contextlib.AsyncExitStack, api: Api, settings: Settings) -> tuple[Listener, web.AppRunner]:
     """Raises ProxyUnavailable, InvalidSettings."""
     tls = tls_of(settings.api_cert)
     runner = web.AppRunner(
         api.application(),
         access_log=None,
         handle_signals=False,
-        shutdown_timeout=1,
+        shutdown_timeout=_CANCEL_SECONDS / 2,
         keepalive_timeout=IDLE_SECONDS,
         max_line_size=LINE_BYTES,
         max_field_size=HEADER_BYTES,
@@ -192,7 +208,6 @@ async def _listen(stack: contextlib.AsyncExitStack, api: Api, settings: Settings
         lingering_time=LINGERING_SECONDS,
     )
     await runner.setup()
-    stack.push_async_callback(runner.cleanup)
     server = cast(web.Server, runner.server)  # set by setup()
     server.request_handler = with_short_paths(server.request_handler)
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -201,7 +216,7 @@ async def _listen(stack: contextlib.AsyncExitStack, api: Api, settings: Settings
         listener = Listener(settings.ip, settings.port, server, tls, connections)
     except OSError as error:
         raise ProxyUnavailable(f"the API cannot listen on PORT {settings.port}: {error.strerror or error}") from None
-    return await stack.enter_async_context(listener)
+    return await stack.enter_async_context(listener), runner
 
 
 def _register_environment(registry: Registry, settings: Settings, environment: Mapping[str, str]) -> None:
@@ -254,15 +269,18 @@ async def _announce(
     )
 
 
-async def _until_signal(reconciler: Reconciler) -> None:
-    """Ends everything by _Stop, but not in the middle of a round: a HAProxy that is reloading misses signals."""
-    told = asyncio.Event()
+def _signalled() -> asyncio.Future[None]:
+    """Done after SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
+    told = loop.create_future()
+
+    def tell() -> None:
+        if not told.done():
+            told.set_result(None)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    await told.wait()
-    async with reconciler.between_rounds:
-        raise _Stop
+        loop.add_signal_handler(number, tell)
+    return told
 
 
 async def _unknown() -> None:

@@ -6,19 +6,37 @@ import contextlib
 import fnmatch
 import re
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import NameOID
 
 from flowproxy.errors import InvalidCertificate
 
 _NAME = re.compile(r"[A-Za-z0-9*_][A-Za-z0-9*_.-]{0,200}")
 _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
+# What the library raises for a certificate that it cannot read, an extension or a name in it included.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+_LEAST_RSA_BITS, _LEAST_EC_BITS = 2048, 224  # OpenSSL's security level 2, which distributions choose
 
 
 class Certificate(NamedTuple):
@@ -51,23 +69,54 @@ def read_certificate(name: str, content: str) -> Certificate:
     if len(keys) != 1:
         raise InvalidCertificate(f"certificate {name}: there must be one PRIVATE KEY in it, not {len(keys)}")
     try:
-        certificates = [x509.load_pem_x509_certificate(text.encode()) for text in chain]
+        leaf, *_ = (x509.load_pem_x509_certificate(text.encode()) for text in chain)
         key = load_pem_private_key(keys[0].encode(), None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        fits = leaf.public_key().public_bytes(*form) == key.public_key().public_bytes(*form)
+        domains = _domains(leaf)
+    except _UNREADABLE as error:
         raise InvalidCertificate(f"certificate {name}: it cannot be read: {error}") from None
-    leaf = certificates[0]
-    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if leaf.public_key().public_bytes(*form) != key.public_key().public_bytes(*form):
+    if not fits:
         raise InvalidCertificate(f"certificate {name}: the key is not that of its first certificate")
     pem = "\n".join(line.strip() for text in [*chain, *keys] for line in text.splitlines() if line.strip()) + "\n"
-    return Certificate(name, pem, _domains(leaf), leaf.serial_number, leaf.not_valid_after_utc)
+    return Certificate(name, pem, domains, leaf.serial_number, leaf.not_valid_after_utc)
+
+
+@lru_cache(maxsize=1)
+def sound_pem() -> str:
+    """Return a self-signed certificate with its key that nothing is wrong with, for comparison with others."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "flowproxy.invalid")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    lasting = builder.not_valid_before(datetime(2020, 1, 1, tzinfo=UTC)).not_valid_after(
+        datetime(2120, 1, 1, tzinfo=UTC)
+    )
+    certificate = lasting.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+    return (certificate + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())).decode()
+
+
+def weaknesses(certificate: Certificate) -> list[str]:
+    """Return, in words, what is too weak for OpenSSL's usual security level in a certificate and its chain."""
+    found = []
+    for number, one in enumerate(x509.load_pem_x509_certificates(certificate.pem.encode()), 1):
+        which = "its certificate" if number == 1 else f"certificate {number} of its chain"
+        with contextlib.suppress(*_UNREADABLE):
+            key = one.public_key()
+            if isinstance(key, (rsa.RSAPublicKey, dsa.DSAPublicKey)) and key.key_size < _LEAST_RSA_BITS:
+                found.append(f"the key of {which} has {key.key_size} bits, {_LEAST_RSA_BITS} are needed")
+            if isinstance(key, ec.EllipticCurvePublicKey) and key.key_size < _LEAST_EC_BITS:
+                found.append(f"the key of {which} has {key.key_size} bits, {_LEAST_EC_BITS} are needed")
+            digest = one.signature_hash_algorithm
+            if digest and digest.name in ("md5", "sha1") and one.issuer != one.subject:
+                found.append(f"{which} is signed with {digest.name}, sha256 is needed")
+    return found
 
 
 def in_order(certificates: Iterable[Certificate], preferred: Sequence[str]) -> list[str]:
-    """Their names, those of services last, but first what PREFERRED_CERTIFICATE matches; clients without a server name
-    get the first."""
-    ranked = sorted((certificate.of_service, certificate.name) for certificate in certificates)
-    listed = [name for _, name in ranked]
+    """Return their names: those of the folder by name, then those of services as they are given, but first what
+    PREFERRED_CERTIFICATE matches. Clients without a server name get the first."""
+    ranked = sorted(certificates, key=lambda one: (one.of_service, "" if one.of_service else one.name))
+    listed = [certificate.name for certificate in ranked]
     first = [name for pattern in preferred for name in listed if fnmatch.fnmatchcase(name, pattern.replace("[", "[[]"))]
     return list(dict.fromkeys([*first, *listed]))
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import logging
 import os
 import ssl
 import sys
+import traceback
+from typing import NoReturn
 
 import click
 import structlog
 
 from flowproxy import __version__
 from flowproxy.errors import InvalidSettings, ProxyUnavailable
-from flowproxy.settings import environment, read_settings
+from flowproxy.settings import Settings, environment, read_settings
 
 
 @click.group()
@@ -28,7 +31,6 @@ def main() -> None:
 def serve(demo: bool) -> None:
     """Run the controller with HAProxy alongside, in the foreground. Settings come from the environment."""
     # Not for the other commands, which should be quick.
-    from flowproxy.app import serve as serve_app
     from flowproxy.listening import raise_file_limit
     from flowproxy.logs import LibraryLog
 
@@ -38,11 +40,35 @@ def serve(demo: bool) -> None:
         logging.basicConfig(level=logging.WARNING, handlers=[LibraryLog()])
         raise_file_limit()
         os.umask(0o077)  # what is written is for us alone, HAProxy's sockets included
-        asyncio.run(serve_app(settings, environment(), demo=demo))
-    except (InvalidSettings, ProxyUnavailable) as error:
-        for line in str(error).splitlines():
-            click.echo(f"flowproxy: {line}", err=True)
+    except InvalidSettings as error:
+        _say(error)
         sys.exit(1)
+    asyncio.run(_serve(settings, demo=demo))
+
+
+async def _serve(settings: Settings, *, demo: bool) -> NoReturn:
+    """Ends the process without waiting for its threads: one may wait for a name server or a daemon for minutes, and
+    what is to last is on the disk by then."""
+    from flowproxy.app import serve as serve_app  # not for the other commands, which should be quick
+
+    status = 0
+    try:
+        await serve_app(settings, environment(), demo=demo)
+    except (InvalidSettings, ProxyUnavailable) as error:
+        _say(error)
+        status = 1
+    except Exception:  # noqa: BLE001 - the last resort: as Python would end, but at once
+        traceback.print_exc()
+        status = 1
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(status)
+
+
+def _say(error: Exception) -> None:
+    for line in str(error).splitlines():
+        click.echo(f"flowproxy: {line}", err=True)
 
 
 @main.command()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+TEMPORARY = ".new"  # how the name of a file ends that is not whole yet
+
 
 def write_whole(path: Path, content: bytes, *, durably: bool = False) -> None:
     """Replaces a file, for us alone to read, in one step. Raises OSError.
@@ -13,7 +15,7 @@ def write_whole(path: Path, content: bytes, *, durably: bool = False) -> None:
     be made anew needs neither.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".new")
+    temporary = path.with_name(path.name + TEMPORARY)
     try:
         with temporary.open("wb") as file:
             os.fchmod(file.fileno(), 0o600)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sized
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -19,8 +19,18 @@ _LONGEST_REASON = 300
 class _Figures(Collector):
     """Read when asked: nothing is counted twice."""
 
-    def __init__(self, reconciler: Reconciler, proxy: Proxy, swarm: SwarmStatus, old_workers: int) -> None:
+    def __init__(
+        self,
+        reconciler: Reconciler,
+        proxy: Proxy,
+        swarm: SwarmStatus,
+        old_workers: int,
+        refused_certificates: Sized,
+        background_failures: Mapping[str, int],
+    ) -> None:
         self._old_workers = old_workers
+        self._refused_certificates = refused_certificates
+        self._background_failures = background_failures
         self._reconciler = reconciler
         self._proxy = proxy
         self._swarm = swarm
@@ -48,6 +58,17 @@ class _Figures(Collector):
             quarantined.add_metric([name, reason[:_LONGEST_REASON]], 1)
         yield quarantined
         yield GaugeMetricFamily(
+            "flowproxy_quarantined_certificates",
+            "Files of certificates that are not used.",
+            value=len(self._refused_certificates),
+        )
+        failures = CounterMetricFamily(
+            "flowproxy_background_failures", "Mistakes in loops that were run again.", labels=["loop"]
+        )
+        for loop, count in self._background_failures.items():
+            failures.add_metric([loop], count)
+        yield failures
+        yield GaugeMetricFamily(
             "flowproxy_old_workers",
             "Workers of HAProxy that live on after a reload because of long connections.",
             value=self._old_workers,
@@ -57,8 +78,15 @@ class _Figures(Collector):
         )
 
 
-async def exposition(reconciler: Reconciler, proxy: Proxy, swarm: SwarmStatus) -> bytes:
+async def exposition(
+    reconciler: Reconciler,
+    proxy: Proxy,
+    swarm: SwarmStatus,
+    refused_certificates: Sized,
+    background_failures: Mapping[str, int],
+) -> bytes:
     """The text format, HAProxy's figures behind ours."""
     registry = CollectorRegistry()
-    registry.register(_Figures(reconciler, proxy, swarm, await proxy.old_workers()))
+    old_workers = await proxy.old_workers()
+    registry.register(_Figures(reconciler, proxy, swarm, old_workers, refused_certificates, background_failures))
     return generate_latest(registry) + reconciler.by_name(await proxy.exporter()).encode()

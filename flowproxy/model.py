@@ -407,7 +407,10 @@ class Service(Parameters):
     backend_extra: Annotated[Lines, AfterValidator(_extra)] | None = Field(
         None, description="Lines of HAProxy configuration for the backend."
     )
-    service_cert: SecretStr | None = Field(None, description="A certificate with its key as PEM; `\\n` for line ends.")
+    service_cert: SecretStr | None = Field(
+        None,
+        description="PEM of a certificate and its key, for hosts whose `/` route the service has; `\\n` for line ends.",
+    )
     template_fe_path: FilePath | None = Field(
         None,
         description="A Jinja2 template, a file of the proxy's container, whose lines replace the service's routes.",

@@ -15,6 +15,7 @@ import re
 import shutil
 import signal
 import socket
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Container, Iterable
@@ -52,6 +53,9 @@ _log = structlog.get_logger(__name__)
 _CHECK_SECONDS = 60.0
 _EXPORTER_SECONDS = 10.0
 _START_SECONDS = 30.0
+_RETRY_SECONDS = 1.0
+_END_SECONDS = 0.3  # for each of the signals that no drain is left for
+_CANDIDATE = "candidate-"
 _FINDING = re.compile(r"\[ALERT\]\s+\(\d+\) : (?P<text>.*)")
 _PLACE = re.compile(r"\[[^\]]*haproxy\.cfg:(?P<line>\d+)\]")
 
@@ -110,14 +114,18 @@ class Proxy:
             return False
         try:
             await self._run_check(self.folder)
-        except Rejected as error:
+            await self._start(None)
+        except (Rejected, ProxyUnavailable) as error:
             _log.warning("the configuration on disk is not used", reason=str(error))
             return False
-        await self._start(None)
         return True
 
     async def watch(self, on_restart: Callable[[], None]) -> None:
-        """Starts HAProxy again, on the files of the last good configuration, whenever it dies."""
+        """Starts HAProxy again, on the files of the last good configuration, whenever it dies.
+
+        `on_restart` is called after each try, so that the reconciler writes the files anew and starts it where that
+        failed. Between two tries HAProxy is free for others.
+        """
         while True:
             await self._started.wait()
             pid = self._pid
@@ -130,28 +138,40 @@ class Proxy:
                     continue
                 _log.error("haproxy died", pid=pid)
                 self._leaving.clear()
-                while not await self._started_again():  # noqa: ASYNC110 - nothing tells when a port gets free
-                    await asyncio.sleep(1)
+                self._pid = None
+            while not await self._started_again():
+                on_restart()
+                await asyncio.sleep(_RETRY_SECONDS)
             on_restart()
 
     async def _started_again(self) -> bool:
-        try:
-            await self._start(None)
-        except ProxyUnavailable as error:
-            _log.error("haproxy could not be started again", reason=str(error))
-            return False
+        async with self._hands:
+            if self._pid is not None:  # somebody else was quicker
+                return True
+            try:
+                await self._start(None)
+            except ProxyUnavailable as error:
+                _log.error("haproxy could not be started again", reason=str(error))
+                return False
         return True
 
-    async def stop(self) -> None:
-        """Lets HAProxy finish what it is doing, up to the drain timeout, and ends it."""
+    async def hold(self, within: float) -> None:
+        """Returns when a change that is under way has ended, at most `within` seconds later: a HAProxy that is
+        reloading misses signals. No other change begins afterwards."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._hands.acquire()
+
+    async def stop(self, within: float) -> None:
+        """Lets HAProxy finish what it is doing, for at most `within` seconds, and ends it."""
         self._stopping = True
         pid = self._pid
         if pid is None:
             return
         for number, patience in (
-            (signal.SIGUSR1, self._settings.drain_timeout),
-            (signal.SIGTERM, 5),
-            (signal.SIGKILL, 5),
+            (signal.SIGUSR1, within),
+            (signal.SIGTERM, _END_SECONDS),
+            (signal.SIGKILL, _END_SECONDS),
         ):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
@@ -171,14 +191,11 @@ class Proxy:
     # What the reconciler asks for
 
     async def check(self, configuration: Configuration) -> None:
-        """Raises Rejected, in HAProxy's words, when it would not run this configuration."""
+        """Raises Rejected, in HAProxy's words, when it would not run this configuration; ProxyUnavailable when it does
+        not say, OSError when there is no place to write it to."""
         files = await asyncio.to_thread(configuration.files, spares=False)
-        folder = self.folder / "candidate"
-        # The one path that is not relative: other programs look for it in the configuration.
-        list_here, list_there = (str(place / CRT_LIST).encode() for place in (self.folder, folder))
-        candidate = files | {"haproxy.cfg": files["haproxy.cfg"].replace(list_here, list_there)}
+        folder = await asyncio.to_thread(self._write_candidate, files)
         try:
-            await asyncio.to_thread(_write_all, folder, candidate)
             await self._run_check(folder)
             _require_ports(configuration.ports)
         finally:
@@ -246,7 +263,7 @@ class Proxy:
 
     async def _replace(self, configuration: Configuration, cause: Cause) -> None:
         files = await asyncio.to_thread(configuration.files)
-        before = dict(self._written)
+        before = await asyncio.to_thread(self._on_disk, files)
         if cause is Cause.UNKNOWN:
             self._written.clear()  # somebody may have changed them by hand
         await asyncio.to_thread(self._write, files)
@@ -256,7 +273,7 @@ class Proxy:
             else:
                 await self._reload(configuration.digest)
                 self.reloads[cause] += 1
-        except Rejected:
+        except (Rejected, ProxyUnavailable):
             await asyncio.to_thread(self._write, before)
             raise
         await asyncio.to_thread(self._forget_lists, files)
@@ -264,8 +281,9 @@ class Proxy:
 
     async def _reload(self, digest: str) -> None:
         """From 2.7 on the master answers when the new worker is ready; 2.6 answers nothing. So the proof is
-        asked for: the worker that answers runs this configuration, and every older one has stopped
+        asked for: the worker that answers is a new one and runs this configuration, and every older one has stopped
         listening."""
+        worker_before = await self._worker_pid()
         failed_before = failed_reloads(await self._master.ask("show proc"))
         answer = await self._master.ask("reload")
         if "Success=0" in answer:
@@ -273,7 +291,8 @@ class Proxy:
 
         async def serving() -> bool:
             try:
-                if fields(await self._worker.ask("show info")).get("description") == digest:
+                info = fields(await self._worker.ask("show info"))
+                if info.get("description") == digest and info.get("Pid") != worker_before:
                     return await self._old_workers_stopping()
                 processes = await self._master.ask("show proc")
             except ProxyUnavailable:
@@ -283,6 +302,12 @@ class Proxy:
             return False
 
         await _until(serving, "HAProxy's new worker does not answer", _START_SECONDS)
+
+    async def _worker_pid(self) -> str | None:
+        try:
+            return fields(await self._worker.ask("show info")).get("Pid")
+        except ProxyUnavailable:
+            return None
 
     async def _old_workers_stopping(self) -> bool:
         processes = await self._master.ask("show proc")
@@ -380,7 +405,12 @@ class Proxy:
                 return False
             return digest is None or info.get("description") == digest
 
-        await _until(answers, "HAProxy was started but does not answer", _START_SECONDS)
+        try:
+            await _until(answers, "HAProxy was started but does not answer", _START_SECONDS)
+        except BaseException:  # cancelled too: nobody else knows of it
+            if process.returncode is None:
+                process.kill()
+            raise
         self._pid, self._process = process.pid, process
         self._started.set()
         _log.info("haproxy started", pid=process.pid)
@@ -404,6 +434,27 @@ class Proxy:
             ) from None
         except OSError as error:
             raise ProxyUnavailable(f"FLOWPROXY_STATE_DIR: {self.folder}: {error.strerror}") from None
+        for left in self.folder.glob(f"{_CANDIDATE}*"):  # by a controller that was killed
+            shutil.rmtree(left, ignore_errors=True)
+
+    def _write_candidate(self, files: dict[str, bytes]) -> Path:
+        """Return a folder with these files. A state folder that cannot be written does not keep HAProxy from looking at
+        them. Raises OSError when nothing can be written anywhere."""
+        try:
+            return self._candidate_below(self.folder, files)
+        except OSError:
+            return self._candidate_below(Path(tempfile.gettempdir()), files)
+
+    def _candidate_below(self, place: Path, files: dict[str, bytes]) -> Path:
+        folder = Path(tempfile.mkdtemp(prefix=_CANDIDATE, dir=place))
+        # The one path that is not relative: other programs look for it in the configuration.
+        list_here, list_there = (str(parent / CRT_LIST).encode() for parent in (self.folder, folder))
+        try:
+            _write_all(folder, files | {"haproxy.cfg": files["haproxy.cfg"].replace(list_here, list_there)})
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return folder
 
     async def _run_check(self, folder: Path) -> None:
         process = await asyncio.create_subprocess_exec(
@@ -426,6 +477,14 @@ class Proxy:
                 process.kill()
         if process.returncode:
             raise _rejection(said.decode(errors="replace"), folder / "haproxy.cfg")
+
+    def _on_disk(self, paths: Iterable[str]) -> dict[str, bytes]:
+        """Return what those of the files hold that are there."""
+        found = {}
+        for path in paths:
+            with contextlib.suppress(OSError):
+                found[path] = (self.folder / path).read_bytes()
+        return found
 
     def _write(self, files: dict[str, bytes]) -> None:
         """The maps before the configuration that asks them; only what differs."""
@@ -489,7 +548,6 @@ def _trouble_with(port: int) -> str | None:
 
 
 def _write_all(folder: Path, files: dict[str, bytes]) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
     for path, content in files.items():
         (folder / path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         (folder / path).write_bytes(content)

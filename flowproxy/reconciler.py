@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from typing import NamedTuple, NoReturn
 
 import structlog
 
-from flowproxy.certificate import Certificate
+from flowproxy.certificate_checks import CertificateChecks
 from flowproxy.errors import ProxyUnavailable, Rejected
 from flowproxy.listeners import compile_listeners
 from flowproxy.parameters import blamed, certificate_of
@@ -23,13 +23,13 @@ from flowproxy.plan import Cause, Nothing, Plan, Reload, Running, Runtime, descr
 from flowproxy.proxy import Proxy
 from flowproxy.registry import Entry, Origin, Registry, Snapshot
 from flowproxy.render import SPARE, Configuration, Renderer
-from flowproxy.routing import Candidate, Compiler, Conflict, RouteTable, compile_routes
+from flowproxy.routing import Candidate, Compiler, RouteTable, compile_routes
+from flowproxy.service_certificates import with_those_of_services
 from flowproxy.store import Store
 
 _log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = 1.0
-_FOLDER = "the folder of certificates"
 _SPARE = re.compile(rf"{SPARE}\d+")
 _EMPTY = compile_routes(())
 
@@ -55,12 +55,20 @@ class Reconciler:
     """Holds what HAProxy runs, and the last good version of each service."""
 
     def __init__(
-        self, registry: Registry, renderer: Renderer, proxy: Proxy, store: Store, *, tidy_after: float
+        self,
+        registry: Registry,
+        renderer: Renderer,
+        proxy: Proxy,
+        store: Store,
+        checks: CertificateChecks,
+        *,
+        tidy_after: float,
     ) -> None:
         self._registry = registry
         self._renderer = renderer
         self._proxy = proxy
         self._store = store
+        self._checks = checks
         self._tidy_after = tidy_after
         self._tidying = False
         self._awake = asyncio.Event()
@@ -69,7 +77,6 @@ class Reconciler:
         self._accepted: Mapping[str, Entry] = {}
         self._rejected: dict[str, tuple[Entry, str]] = {}
         self._waiters: list[_Waiter] = []
-        self.between_rounds = asyncio.Lock()  # whoever holds it knows that no reload is under way
         self.outcome = Outcome()
 
     def wake(self) -> None:
@@ -100,9 +107,8 @@ class Reconciler:
         while True:
             await self._until_woken()
             self._awake.clear()
-            async with self.between_rounds:
-                self.outcome = await self._guarded_round(self._registry.snapshot())
-                self._tell_waiters()
+            self.outcome = await self._guarded_round(self._registry.snapshot())
+            self._tell_waiters()
             if self.outcome.failure or self._proxy.unwritten:
                 await self._rest()
 
@@ -134,6 +140,7 @@ class Reconciler:
         outcome = self.outcome._replace(generation=snapshot.generation)
         unsaved = await self._save(snapshot)
         try:
+            self._quarantine(await self._with_refused_certificates(snapshot))
             good = {n: e for n, e in snapshot.entries.items() if not (n in unsaved or self._is_rejected(e))}
             entries = good | {
                 n: self._accepted[n] for n in snapshot.entries.keys() - good.keys() if n in self._accepted
@@ -143,9 +150,7 @@ class Reconciler:
             offenders = await self._offenders(snapshot, unsaved, error)
             if not offenders:
                 return await self._failed(outcome, snapshot, error)
-            self._rejected |= offenders
-            for name, (_, reason) in offenders.items():
-                _log.warning("service quarantined", service=name, reason=reason)
+            self._quarantine(offenders)
             return await self._round(snapshot)
         except OSError as error:
             return await self._failed(outcome, snapshot, error)
@@ -170,6 +175,22 @@ class Reconciler:
             table=table,
             configuration=wanted,
         )
+
+    async def _with_refused_certificates(self, snapshot: Snapshot) -> dict[str, tuple[Entry, str]]:
+        """The services whose certificate HAProxy does not take."""
+        bringing = [entry for entry in snapshot.entries.values() if entry.service.service_cert]
+        given = [(entry, certificate) for entry in bringing if (certificate := certificate_of(entry.service))]
+        refusals = await self._checks.refusals(certificate for _, certificate in given) if given else {}
+        return {
+            entry.service.service_name: (entry, f"serviceCert: {refusals[certificate.pem]}")
+            for entry, certificate in given
+            if certificate.pem in refusals and not self._is_rejected(entry)
+        }
+
+    def _quarantine(self, offenders: Mapping[str, tuple[Entry, str]]) -> None:
+        self._rejected |= offenders
+        for name, (_, reason) in offenders.items():
+            _log.warning("service quarantined", service=name, reason=reason)
 
     async def _save(self, snapshot: Snapshot) -> Mapping[str, str]:
         """What cannot be kept over a restart is not served: its caller is told. The Swarm keeps its services itself."""
@@ -238,9 +259,9 @@ class Reconciler:
     ) -> tuple[RouteTable, Configuration]:
         candidates = [Candidate(entry.service, entry.created) for entry in entries.values()]
         given = dict(list(snapshot.certificates.items())[:with_certificates])
-        certificates, clashes = _with_those_of_services(given, candidates)
         try:
             table = compiler.compile(candidates)
+            certificates, clashes = with_those_of_services(given, candidates, table)
             with_ports = [candidate for candidate in candidates if candidate.service.has_ports]
             listening = compile_listeners(with_ports, renderer.http_ports(certified=bool(certificates)))
             wanted = renderer.render(table, snapshot.endpoints, certificates.values(), listening)
@@ -364,44 +385,3 @@ class Reconciler:
                 _log.info("updated without reload", reason=described(plan), changes=len(changes), **facts)
             case Nothing():
                 _log.debug("nothing to do", **facts)
-
-
-def _with_those_of_services(
-    given: Mapping[str, Certificate], candidates: Iterable[Candidate]
-) -> tuple[dict[str, Certificate], tuple[Conflict, ...]]:
-    """The certificates by name. One of the folder goes before one of a service, and that of the elder service before
-    others: nobody shows a certificate for a name that another one is for, unless it is a name of the service's own
-    below somebody's wildcard."""
-    certificates = dict(given)
-    known = {certificate.pem for certificate in given.values()}
-    holders = {domain: _FOLDER for name, certificate in given.items() for domain in (name, *certificate.domains)}
-    conflicts = []
-    for candidate in sorted(candidates, key=lambda candidate: (candidate.created, candidate.service.service_name)):
-        service = candidate.service
-        certificate = certificate_of(service) if service.service_cert else None
-        if certificate is None or certificate.pem in known:
-            continue
-        own = {domain for destination in service.destinations for domain in destination.service_domain}
-        clash = next(_clashes(certificate, own, holders), None)
-        if clash:
-            conflicts.append(Conflict(f"the certificate for {clash}", _holder(clash, holders), service.service_name))
-            continue
-        known.add(certificate.pem)
-        certificates[certificate.name] = certificate
-        holders |= dict.fromkeys((certificate.name, *certificate.domains), service.service_name)
-    return certificates, tuple(conflicts)
-
-
-def _clashes(certificate: Certificate, own: Container[str], holders: Mapping[str, str]) -> Iterator[str]:
-    """Names that it is for, and somebody else's is too."""
-    for domain in (certificate.name, *certificate.domains):
-        if domain in holders or (domain not in own and _wildcard(domain) in holders):
-            yield domain
-
-
-def _holder(domain: str, holders: Mapping[str, str]) -> str:
-    return holders.get(domain) or holders[_wildcard(domain)]
-
-
-def _wildcard(domain: str) -> str:
-    return f"*.{domain.partition('.')[2]}"

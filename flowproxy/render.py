@@ -155,12 +155,15 @@ class Configuration:
 
     @cached_property
     def digest(self) -> str:
-        """Names the skeleton. HAProxy repeats it in `show info`, which proves what a worker runs."""
+        """Names the skeleton and the certificates, in their order. HAProxy repeats it in `show info`, which proves what
+        a worker was started with."""
         digest = hashlib.sha256(self.head.encode())
         for name, page in self.pages.items():
             digest.update(name.encode() + page)
         for _, section in sorted(self.sections.items()):
             digest.update(section.text.encode() + section.server_options.encode())
+        for name, pem in self.certificates.items():
+            digest.update(name.encode() + pem.encode())
         return digest.hexdigest()[:32]
 
     @cached_property

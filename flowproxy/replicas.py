@@ -110,16 +110,17 @@ class Replicas:
             _log.info("certificates asked of another replica", replica=best, missing=missing, answer=reply.text[:300])
 
     async def send_certificates(self, address: str, certificates: Iterable[Certificate]) -> None:
-        """To another replica, which keeps them. Raises ReplicaFailed."""
+        """To another replica, which keeps them. Raises ReplicaFailed with each that it does not take."""
         path = CERTIFICATES.removesuffix("s")
+        refused = []
         async with self._session(_CALL_SECONDS) as session:
             for certificate in certificates:
                 query = {"certName": certificate.name, "wait": "false"}
                 reply = await self._call(session, address, "PUT", path, query, certificate.pem.encode())
                 if reply.status != 200:
-                    raise ReplicaFailed(
-                        f"{address} does not take the certificate {certificate.name}: {reply.text[:300]}"
-                    )
+                    refused.append(f"{certificate.name}: {reply.text[:300]}")
+        if refused:
+            raise ReplicaFailed(f"{address} does not take {len(refused)} certificates: {'; '.join(refused[:10])}")
 
     async def created(self, request: web.Request) -> float | None:
         """Return when a call was first made that another replica passes on; None for a call of anybody else.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from certificates import make_certificate
 from hypothesis import strategies as st
 
 from flowproxy.parameters import DEPRECATED, DESTINATION_PARAMETERS, SERVICE_PARAMETERS
@@ -49,6 +50,7 @@ PLAIN = {
     "backendExtra": "http-request set-header X-Evil 1",
     "discoveryType": "vip",
     "balanceGroup": "leastconn",
+    "serviceCert": make_certificate("evil.org", key="rsa1024")[0],  # Python reads it, HAProxy refuses it
 }
 NASTY = [
     *("\n", "\r", "\0", "\t", "\x0b", "\x1c", "\x85", "\u2028", " ", "  ", "#", "'", '"', "\\", "`", "\\n", "'\"'"),

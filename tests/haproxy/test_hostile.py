@@ -9,8 +9,9 @@ from urllib.parse import urlencode
 
 import pytest
 from controller import Answer, Controller, Origin, fetch, origins
-from hostile import HOSTILE, Hostile
+from hostile import HOSTILE, PLAIN, Hostile
 from hypothesis import HealthCheck, example, given, settings
+from support import free_port
 
 from flowproxy.parameters import DEPRECATED
 
@@ -24,7 +25,8 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
     with origins() as start:
         port = str(start("other").port)
         try:
-            controller.start(DO_NOT_RESOLVE_ADDR="true", FLOWPROXY_TIDY_AFTER="3600")
+            ports = f"{controller.traffic},{free_port()}:ssl"
+            controller.start(DEFAULT_PORTS=ports, DO_NOT_RESOLVE_ADDR="true", FLOWPROXY_TIDY_AFTER="3600")
             for name in ("a.first", "zz.last"):
                 given = {"serviceName": name, "servicePath": f"/{name}", "serviceHeader": "X-Mine:1", "port": port}
                 assert _call(controller, "reconfigure", {**given, "outboundHostname": "127.0.0.1"}).status == 200
@@ -42,6 +44,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
 @example(Hostile("users", 'admin:it\'s "$HOME" \\ # %[src]'))
 @example(Hostile("compressionAlgo", "\x85"))
 @example(Hostile("templateBePath", "//.."))
+@example(Hostile("serviceCert", PLAIN["serviceCert"]))
 @example(Hostile("reqPathSearchReplace", '/a b,/it\'s "$1" \\ %[src] ]'))
 def test_a_hostile_value_hurts_at_most_its_own_service(attacked: Controller, hostile: Hostile) -> None:
     before = _sections(attacked)

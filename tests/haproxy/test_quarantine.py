@@ -19,6 +19,7 @@ from flowproxy.templating import OURS
 
 Origins = Callable[[str], Origin]
 FOLDER = "the folder of certificates"
+NOBODY = "no service"
 
 
 def mistakes(folder: Path, port: int) -> list[tuple[str, dict[str, str]]]:
@@ -151,21 +152,22 @@ def test_two_new_services_that_do_not_go_together_the_elder_stays(controller: Co
 
 
 def test_nobody_shows_a_certificate_for_names_of_others(tls: Tls) -> None:
-    """The elder service's, and before all that of the folder; the other is told. A name of one's own is one's own."""
+    """Before all that of the folder counts, then who has the route of `/`; the other is told."""
     mine, serial = make_certificate("a.org")
     (tls.certs / "z.pem").write_text(make_certificate("*.folder.org")[0])
     tls.begin()
     attempts = [
-        ("first", "a.org", mine, None),
-        ("second", "a.org", make_certificate("a.org")[0], ("a.org", "first")),
-        ("third", "0.org", make_certificate("0.org", "a.org")[0], ("a.org", "first")),
-        ("fourth", "1.org", make_certificate("1.org", "login.folder.org")[0], ("login.folder.org", FOLDER)),
-        ("fifth", "www.folder.org", make_certificate("www.folder.org")[0], None),
-        ("same", "a.org", mine, None),
+        ("first", "a.org", "/", mine, None),
+        ("second", "a.org", "/second", make_certificate("a.org")[0], ("a.org", "first")),
+        ("third", "0.org", "/", make_certificate("0.org", "a.org")[0], ("a.org", "first")),
+        ("fourth", "1.org", "/", make_certificate("1.org", "login.folder.org")[0], ("login.folder.org", FOLDER)),
+        ("fifth", "www.folder.org", "/", make_certificate("www.folder.org")[0], ("www.folder.org", FOLDER)),
+        ("sixth", "2.org", "/sixth", make_certificate("2.org")[0], ("2.org", NOBODY)),
+        ("same", "a.org", "/same", mine, None),
     ]
     expected = []
-    for name, domain, pem, clash in attempts:
-        given = {"servicePath": f"/{name}", "serviceDomain": domain, "serviceCert": pem.replace("\n", "\\n")}
+    for name, domain, path, pem, clash in attempts:
+        given = {"servicePath": path, "serviceDomain": domain, "serviceCert": pem.replace("\n", "\\n")}
         assert _reconfigure(tls, name, "80", **given).status == 200
         if clash:
             expected.append({"route": f"the certificate for {clash[0]}", "winner": clash[1], "loser": name})
@@ -174,7 +176,6 @@ def test_nobody_shows_a_certificate_for_names_of_others(tls: Tls) -> None:
     assert tls.serial("a.org") == serial
     assert tls.api("/v1/services/second").json["conflicts"]
     tls.api("/v1/remove", serviceName="first")
-    tls.api("/v1/remove", serviceName="same")
     assert tls.serial("a.org") != serial
 
 

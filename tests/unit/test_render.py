@@ -3,8 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import jinja2
+from certificates import make_certificate
 from jinja2 import nodes
 
+from flowproxy.certificate import read_certificate
 from flowproxy.model import Endpoint
 from flowproxy.parameters import parse
 from flowproxy.render import PAGES, Configuration, Renderer
@@ -52,6 +54,19 @@ def test_the_digest_names_the_skeleton_and_not_the_servers() -> None:
     assert render(service, web="10.0.0.1").digest == render(service, web="10.0.0.2").digest
     assert render(service).digest != render(service | {"port": "81"}).digest
     assert f"description {render(service).digest}" in render(service).text()
+
+
+def test_the_digest_covers_the_certificates_in_their_order() -> None:
+    first, second, other = (read_certificate(name, make_certificate(f"{name}.org")[0]) for name in ("a", "b", "a"))
+    renderer = Renderer(Settings(default_ports=("80", "443:ssl"), preferred_certificate=("a",)))
+    last = Renderer(Settings(default_ports=("80", "443:ssl"), preferred_certificate=("b",)))
+    table = compile_routes(())
+    given = [(), (first,), (other,), (first, second)]
+
+    digests = [renderer.render(table, {}, certificates).digest for certificates in given]
+    assert len(set(digests)) == len(given)
+    assert last.render(table, {}, (first, second)).digest != digests[-1]
+    assert renderer.render(table, {}, (first, second)).head == renderer.render(table, {}, (other, second)).head
 
 
 def test_the_same_services_give_the_same_bytes_in_any_order() -> None:

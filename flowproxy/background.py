@@ -1,0 +1,37 @@
+"""Loops that run as long as the controller does: a mistake in one of them is logged, counted and tried again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+_log = structlog.get_logger(__name__)
+
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
+_CALM_SECONDS = 60.0  # without a failure, after which the next one is a first one
+
+
+class Background:
+    """Runs the loops, and counts their `failures` by name."""
+
+    def __init__(self) -> None:
+        self.failures: Counter[str] = Counter()
+
+    async def keep(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Runs it until it returns; whatever it raises, it is run again after a pause that grows."""
+        pause = _FIRST_PAUSE_SECONDS
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            try:
+                return await run()
+            except Exception as error:  # noqa: BLE001 - the last resort: none of them ends the controller
+                self.failures[name] += 1
+                _log.error("background loop failed", loop=name, failures=self.failures[name], exc_info=error)
+            if loop.time() - began > _CALM_SECONDS:
+                pause = _FIRST_PAUSE_SECONDS
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

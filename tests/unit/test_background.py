@@ -1,0 +1,37 @@
+"""A loop that fails is run again."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from flowproxy import background
+from flowproxy.background import Background
+
+
+def test_a_mistake_is_counted_and_the_loop_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "_FIRST_PAUSE_SECONDS", 0.001)
+    loops, runs = Background(), 0
+
+    async def fails_twice() -> None:
+        nonlocal runs
+        runs += 1
+        if runs < 3:
+            raise RuntimeError("dictionary changed size during iteration")
+
+    asyncio.run(loops.keep("names", fails_twice))
+    assert runs == 3
+    assert loops.failures == {"names": 2}
+
+
+def test_it_ends_when_it_is_cancelled() -> None:
+    loops = Background()
+
+    async def cancelled() -> None:
+        async with asyncio.timeout(0.01):
+            await loops.keep("names", asyncio.Event().wait)  # type: ignore[arg-type] # it never returns
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(cancelled())
+    assert loops.failures == {}

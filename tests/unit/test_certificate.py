@@ -1,0 +1,58 @@
+"""A certificate is read or refused, whatever it holds."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import random
+import textwrap
+
+import pytest
+from certificates import make_authority, make_certificate
+
+from flowproxy.certificate import read_certificate, sound_pem, weaknesses
+from flowproxy.errors import InvalidCertificate
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+def test_no_damage_is_more_than_an_invalid_certificate() -> None:
+    """A byte changed anywhere in the certificate or its key: names, extensions, versions, curves."""
+    pem, _ = make_certificate("a.org")
+    moments = random.Random(4711)  # noqa: S311 - any damage will do
+    for _ in range(2000):
+        with contextlib.suppress(InvalidCertificate):
+            certificate = read_certificate("a", _damaged(pem, moments))
+            weaknesses(certificate)
+
+
+def _damaged(pem: str, moments: random.Random) -> str:
+    blocks = []
+    which = moments.random() < 0.1
+    for number, block in enumerate(part for part in pem.split("-----BEGIN ") if part):
+        kind, _, rest = block.partition("-----\n")
+        content = bytearray(base64.b64decode(rest.partition("-----END")[0]))
+        if number == which:
+            content[moments.randrange(len(content))] = moments.randrange(256)
+        lines = "\n".join(textwrap.wrap(base64.b64encode(bytes(content)).decode(), 64))
+        blocks.append(f"-----BEGIN {kind}-----\n{lines}\n-----END {kind}-----\n")
+    return "".join(blocks)
+
+
+@pytest.mark.parametrize(
+    ("kind", "weak"),
+    [("rsa1024", ["the key of its certificate has 1024 bits, 2048 are needed"]), ("rsa2048", []), ("ed25519", [])],
+)
+def test_what_is_weak_about_it(kind: str, weak: list[str]) -> None:
+    assert weaknesses(read_certificate("a", make_certificate("a.org", key=kind)[0])) == weak
+
+
+def test_what_is_weak_about_its_chain() -> None:
+    pem, _ = make_certificate("a.org", signer=make_authority("rsa1024"))
+
+    assert weaknesses(read_certificate("a", pem)) == [
+        "the key of certificate 2 of its chain has 1024 bits, 2048 are needed"
+    ]
+
+
+def test_the_sound_one_is_sound() -> None:
+    assert weaknesses(read_certificate("sound", sound_pem())) == []
