@@ -17,7 +17,7 @@ import structlog
 
 from flowproxy.certificate import Certificate
 from flowproxy.errors import ProxyUnavailable, Rejected
-from flowproxy.listeners import compile_listeners
+from flowproxy.listeners import FOLDER, HttpNames, compile_listeners
 from flowproxy.parameters import blamed, certificate_of
 from flowproxy.plan import Cause, Nothing, Plan, Reload, Running, Runtime, described, make_plan
 from flowproxy.proxy import Proxy
@@ -29,7 +29,6 @@ from flowproxy.store import Store
 _log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = 1.0
-_FOLDER = "the folder of certificates"
 _SPARE = re.compile(rf"{SPARE}\d+")
 _EMPTY = compile_routes(())
 
@@ -236,20 +235,23 @@ class Reconciler:
         renderer: Renderer,
         with_certificates: int | None = None,
     ) -> tuple[RouteTable, Configuration]:
-        candidates = [Candidate(entry.service, entry.created) for entry in entries.values()]
+        candidates = [entry.candidate for entry in entries.values()]
         given = dict(list(snapshot.certificates.items())[:with_certificates])
         certificates, clashes = _with_those_of_services(given, candidates)
         try:
             table = compiler.compile(candidates)
             with_ports = [candidate for candidate in candidates if candidate.service.has_ports]
-            listening = compile_listeners(with_ports, renderer.http_ports(certified=bool(certificates)))
+            of_folder = (domain for certificate in snapshot.certificates.values() for domain in certificate.domains)
+            http = HttpNames(table, frozenset(of_folder))
+            listening = compile_listeners(with_ports, renderer.http_ports(certified=bool(certificates)), http)
             wanted = renderer.render(table, snapshot.endpoints, certificates.values(), listening)
         except Rejected:
             raise
         except Exception as error:
             _log.error("configuration cannot be rendered", exc_info=error)
             raise Rejected(f"it cannot be rendered: {type(error).__name__}: {error}") from error
-        return replace(table, conflicts=table.conflicts + listening.conflicts + clashes), wanted
+        conflicts = table.conflicts + listening.conflicts + clashes
+        return replace(table, conflicts=conflicts, warnings=listening.warnings), wanted
 
     async def _offenders(
         self, snapshot: Snapshot, unsaved: Container[str], error: Rejected
@@ -374,7 +376,7 @@ def _with_those_of_services(
     below somebody's wildcard."""
     certificates = dict(given)
     known = {certificate.pem for certificate in given.values()}
-    holders = {domain: _FOLDER for name, certificate in given.items() for domain in (name, *certificate.domains)}
+    holders = {domain: FOLDER for name, certificate in given.items() for domain in (name, *certificate.domains)}
     conflicts = []
     for candidate in sorted(candidates, key=lambda candidate: (candidate.created, candidate.service.service_name)):
         service = candidate.service

@@ -14,8 +14,8 @@ in order, and when none holds the next map is asked.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
@@ -99,10 +99,35 @@ Seniority: TypeAlias = tuple[bool, str, float, str, int]
 
 
 class Candidate(NamedTuple):
-    """A service with what decides between equals: when it first appeared, in seconds since 1970."""
+    """A service with what decides between equals: when it first appeared, in seconds since 1970.
+
+    `owner` is who answers for it: its stack, or the environment; empty where it answers for itself alone.
+    """
 
     service: Service
     created: float
+    owner: str = ""
+
+    @property
+    def age(self) -> tuple[float, str]:
+        """Sorts the oldest first."""
+        return (self.created, self.service.service_name)
+
+    @property
+    def owned_by(self) -> str:
+        """In words."""
+        return self.owner or f"service {self.service.service_name}, which is of no stack"
+
+    @property
+    def seniority(self) -> tuple[bool, str, float, str]:
+        """Sorts equals: an explicit aclName, then the older, then the name."""
+        acl = self.service.acl_name
+        return (acl is None, acl or "", self.created, self.service.service_name)
+
+    def is_beside(self, other: Candidate) -> bool:
+        """Whether both have one owner."""
+        same = self.service.service_name == other.service.service_name
+        return same or (bool(self.owner) and self.owner == other.owner)
 
 
 class Route(NamedTuple):
@@ -177,29 +202,63 @@ class Conflict(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What one service adds to the table; each route with its place, the stage and the key in that stage's map."""
+    """What one service adds to the table; each route with its place, the stage and the key in that stage's map. And what
+    is odd about it."""
 
     candidate: Candidate
     backends: tuple[Backend, ...]
     routes: tuple[tuple[tuple[str, str], Route], ...]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class RouteTable:
     """The routes of all services: map name -> key -> value, the rules after each map. `parts` are the services by name,
-    `templated` those that bring templates, whose routes nobody knows."""
+    `warnings` what is odd about their ports, `templated` those that bring templates, whose routes nobody knows."""
 
     parts: Mapping[str, Part]
     maps: Mapping[str, Mapping[str, str]]
     rules: Mapping[str, tuple[Rule, ...]]
     wildcard_depths: tuple[int, ...]
     conflicts: tuple[Conflict, ...]
+    warnings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     templated: tuple[Service, ...] = ()
 
     @cached_property
     def routes(self) -> tuple[Route, ...]:
         """All of them, the most specific first."""
         return tuple(sorted((route for part in self.parts.values() for _, route in part.routes), key=lambda r: r.rank))
+
+    def warnings_of(self, name: str) -> tuple[str, ...]:
+        """What is odd about a service as it is compiled."""
+        part = self.parts.get(name)
+        return (*(part.warnings if part else ()), *self.warnings.get(name, ()))
+
+    def holders(self, host: str) -> list[Candidate]:
+        """The services with a route of this very host, of a wildcard above it, or of a pattern that it matches; regular
+        expressions are not tried. Without those of any host."""
+        labels = host.split(".")
+        names = [host, *(f"*.{'.'.join(labels[start:])}" for start in range(1, len(labels)))]
+        found = {name for pattern in names for name in self._by_host.get(pattern, ())}
+        for route in self._of_patterns:
+            tested = [c for c in route.conditions if c.kind == "host" and not c.how.startswith("reg")]
+            if tested and all(compares(c.how, host, c.values) for c in tested):
+                found.add(route.service)
+        return [self.parts[name].candidate for name in found]
+
+    @cached_property
+    def _by_host(self) -> Mapping[str, Set[str]]:
+        """The names of the services with a route of each host, as written."""
+        services: dict[str, set[str]] = {}
+        for name, part in self.parts.items():
+            for _, route in part.routes:
+                if route.host:
+                    services.setdefault(route.host, set()).add(name)
+        return services
+
+    @cached_property
+    def _of_patterns(self) -> tuple[Route, ...]:
+        return tuple(route for part in self.parts.values() for (stage, _), route in part.routes if stage == PATTERN)
 
     @cached_property
     def backends(self) -> tuple[Backend, ...]:
@@ -229,7 +288,7 @@ class Compiler:
             name = candidate.service.service_name
             part = self._parts.get(name)
             if part is None or part.candidate.service is not candidate.service or part.candidate != candidate:
-                part = _part(candidate, candidate.service.acl_name or name)
+                part = _part(candidate)
             parts[name] = part
         self._parts = parts
         return _table(_with_backends_of_their_own(parts))
@@ -269,8 +328,13 @@ def _table(parts: Mapping[str, Part]) -> RouteTable:
 
 
 def by_seniority(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Who comes first among equals: an explicit aclName, then the older, then the name."""
-    return sorted(candidates, key=_seniority)
+    """Who comes first among equals."""
+    return sorted(candidates, key=lambda candidate: candidate.seniority)
+
+
+def by_age(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """The oldest first."""
+    return sorted(candidates, key=lambda candidate: candidate.age)
 
 
 def covers_host(pattern: str, host: str) -> bool:
@@ -280,16 +344,7 @@ def covers_host(pattern: str, host: str) -> bool:
     return not pattern or pattern == host
 
 
-def _seniority(candidate: Candidate) -> tuple[bool, str, float, str]:
-    acl = candidate.service.acl_name
-    return (acl is None, acl or "", candidate.created, candidate.service.service_name)
-
-
-def _age(candidate: Candidate) -> tuple[float, str]:
-    return (candidate.created, candidate.service.service_name)
-
-
-def _part(candidate: Candidate, stem: str) -> Part:
+def _part(candidate: Candidate, *, of_its_own: bool = False) -> Part:
     """Every destination's backends, and their routes: each of its hosts with each of its paths."""
     service = candidate.service
     backends: list[Backend] = []
@@ -297,8 +352,8 @@ def _part(candidate: Candidate, stem: str) -> Part:
     for destination in service.destinations:
         if destination.req_mode != "http":
             continue
-        seniority = (*_seniority(candidate), destination.index)
-        for backend, source_port in _backends(service, destination, stem):
+        seniority = (*candidate.seniority, destination.index)
+        for backend, source_port in _backends(service, destination, of_its_own):
             backends.append(backend)
             if service.template_fe_path:
                 continue
@@ -316,7 +371,17 @@ def _part(candidate: Candidate, stem: str) -> Part:
                 Route(host, path, tuple(sorted(conditions)), backend.name, service.service_name, default, seniority)
                 for host, path, conditions, default in wanted
             ]
-    return Part(candidate, tuple(backends), tuple(((route.stage, _key(route)), route) for route in routes))
+    placed = tuple(((route.stage, _key(route)), route) for route in routes)
+    return Part(candidate, tuple(backends), placed, tuple(_doubled(placed)))
+
+
+def _doubled(placed: Iterable[tuple[tuple[str, str], Route]]) -> Iterable[str]:
+    """Routes of one service that are asked for twice with two backends: the second never serves."""
+    claimed: dict[object, Route] = {}
+    for place, route in sorted(placed, key=lambda item: item[1].rank):
+        first = claimed.setdefault((place, frozenset(route.conditions)), route)
+        if first.backend != route.backend:
+            yield f"the route {route} leads to {first.backend}; another destination of this service asks for it too"
 
 
 def _with_backends_of_their_own(parts: Mapping[str, Part]) -> Mapping[str, Part]:
@@ -327,11 +392,11 @@ def _with_backends_of_their_own(parts: Mapping[str, Part]) -> Mapping[str, Part]
         return parts
     taken: set[str] = set()
     own = {}
-    for candidate in sorted((part.candidate for part in parts.values()), key=_age):
+    for candidate in by_age(part.candidate for part in parts.values()):
         name = candidate.service.service_name
         part = parts[name]
         if not taken.isdisjoint(backend.name for backend in part.backends):
-            part = _part(candidate, f"{name}:")  # no name of a service holds a colon
+            part = _part(candidate, of_its_own=True)
         taken.update(backend.name for backend in part.backends)
         own[name] = part
     return own
@@ -342,13 +407,20 @@ def _without_equal_claims(routes: Iterable[Route], conflicts: set[Conflict]) -> 
     claimed: dict[frozenset[Condition], Route] = {}
     for route in sorted(routes, key=lambda route: route.rank):
         winner = claimed.setdefault(frozenset(route.conditions), route)
-        if winner is not route:
+        if winner.service != route.service:
             conflicts.add(Conflict(str(route), winner.service, route.service))
     return list(claimed.values())
 
 
-def _backends(service: Service, destination: Destination, stem: str) -> Iterable[tuple[Backend, int | None]]:
+def name_of_its_own(kind: str, name: str, port: int | None, index: int | None = None) -> str:
+    """Return the name of a backend that no other one can come to: neither a name that a service gives itself nor the
+    kinds `http`, `https`, `tcp`, `sni` and `group` hold a colon, and the other backends of services hold none."""
+    return f"{kind}:{name}:{port}" if index is None else f"{kind}:{name}:{port}_{index}"
+
+
+def _backends(service: Service, destination: Destination, of_its_own: bool) -> Iterable[tuple[Backend, int | None]]:
     """With the port that the requests must have come in on. A destination with an httpsPort has two."""
+    stem = service.acl_name or service.service_name
     host = destination.outbound_hostname or service.service_name
     for port, prefix, source_port in (
         (destination.port, "", destination.src_port or (80 if destination.https_port else None)),
@@ -356,6 +428,8 @@ def _backends(service: Service, destination: Destination, stem: str) -> Iterable
     ):
         if port:
             name = f"{prefix}{stem}-be{port}_{destination.index}"
+            if of_its_own:
+                name = name_of_its_own("https" if prefix else "http", service.service_name, port, destination.index)
             yield Backend(name, service, destination, port, bool(prefix), ((host, port),)), source_port
 
 

@@ -174,6 +174,7 @@ def test_a_group_shares_one_port(controller: Controller, echo: Callable[..., Ech
     controller.start()
     port = free_port()
     group = {"reqMode": "tcp", "srcPort": str(port), "serviceGroup": "dbs", "balanceGroup": "leastconn"}
+    group["groupToken"] = "open sesame"
     one, two = echo("one"), echo("two")
     controller.reconfigure("one", port=one.port, outboundHostname="127.0.0.1", **group)
     controller.reconfigure("two", port=two.port, outboundHostname="localhost", **group)

@@ -107,3 +107,18 @@ def test_this_machine_is_on_the_network_of_its_loopback() -> None:
     task = Task("web.1.t", "s", "running", "running", (ip_interface("127.0.0.5/8"),))
 
     assert shared(task, own_networks()) == ("web.1.t", "127.0.0.5")
+
+
+@pytest.mark.parametrize("spelling", ["serviceName", "servicename", "SERVICENAME", "ServiceName", "SeRvIcEnAmE"])
+def test_the_name_comes_from_no_label_in_any_spelling(spelling: str) -> None:
+    labels = {f"com__df__{spelling}": "victim", "com__df__servicePath": "/", "com__df__Replicas": "9"}
+    service = as_service(raw_service({"Replicated": {"Replicas": 2}}, **labels))
+
+    assert parameters_of(service, "web", "com.df.") == {"serviceName": "web", "replicas": "2", "servicePath": "/"}
+
+
+def test_the_stack_is_that_of_dockers_label_alone() -> None:
+    labels = {"com__docker__stack__namespace": "shop", "com__df__com__docker__stack__namespace": "other"}
+
+    assert as_service(raw_service({}, **labels)).stack == "shop"
+    assert as_service(raw_service({})).stack == ""
