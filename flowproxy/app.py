@@ -24,6 +24,8 @@ from flowproxy.errors import InvalidService, InvalidSettings, OwnedElsewhere, Pr
 from flowproxy.informants import Informants
 from flowproxy.keyring import Keyring
 from flowproxy.names import Names
+from flowproxy.overlaps import Overlaps
+from flowproxy.ownership import HostOwners
 from flowproxy.parameters import parse
 from flowproxy.proxy import Proxy, has_exporter
 from flowproxy.reconciler import Reconciler
@@ -57,7 +59,15 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         chroot=_empty_folder(settings.state_dir) if _may_chroot() else None,
         secrets=read_user_secrets(),
     )
-    reconciler = Reconciler(registry, renderer, proxy, store, tidy_after=settings.tidy_after)
+    reconciler = Reconciler(
+        registry,
+        renderer,
+        proxy,
+        store,
+        tidy_after=settings.tidy_after,
+        overlaps=Overlaps(settings.traffic_ports),
+        owners=HostOwners() if settings.hosts == "stack" else None,
+    )
     names = Names(registry)
     deprecations = Deprecations()
     swarm = Swarm(registry, settings, environment, deprecations) if is_expected(settings, environment) else None

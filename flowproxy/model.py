@@ -364,6 +364,11 @@ class Service(Parameters):
     is_default_backend: Flag = Field(
         False, description="Whether requests that match no route go to the first destination of this service."
     )
+    share_host: Flag = Field(
+        False,
+        description="Whether services of other stacks may use the hosts that this service is the oldest one of; only"
+        " with `FLOWPROXY_HOSTS=stack`.",
+    )
     replicas: int | None = Field(
         None, ge=0, description="How many tasks the service has. With 0 it loses its route. Set by the listener."
     )

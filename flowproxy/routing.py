@@ -14,7 +14,7 @@ in order, and when none holds the next map is asked.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
@@ -202,8 +202,8 @@ class Conflict(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What one service adds to the table; each route with its place, the stage and the key in that stage's map. And what
-    is odd about it."""
+    """What one service adds to the table, and what is odd about it. Each route stands with its place: the stage, and
+    the key in that stage's map."""
 
     candidate: Candidate
     backends: tuple[Backend, ...]
@@ -214,7 +214,8 @@ class Part(NamedTuple):
 @dataclass(frozen=True)
 class RouteTable:
     """The routes of all services: map name -> key -> value, the rules after each map. `parts` are the services by name,
-    `warnings` what is odd about their ports, `templated` those that bring templates, whose routes nobody knows."""
+    `places` their routes by stage and key, the most specific first and without those that lost a conflict, `warnings`
+    what is odd about their ports, `templated` those that bring templates, whose routes nobody knows."""
 
     parts: Mapping[str, Part]
     maps: Mapping[str, Mapping[str, str]]
@@ -222,6 +223,7 @@ class RouteTable:
     wildcard_depths: tuple[int, ...]
     conflicts: tuple[Conflict, ...]
     warnings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    places: Mapping[tuple[str, str], Sequence[Route]] = field(default_factory=dict, repr=False)
     templated: tuple[Service, ...] = ()
 
     @cached_property
@@ -323,6 +325,7 @@ def _table(parts: Mapping[str, Part]) -> RouteTable:
         rules={stage: tuple(listed) for stage, listed in rules.items()},
         wildcard_depths=tuple(sorted(depths, reverse=True)),
         conflicts=tuple(sorted(conflicts)),
+        places=places,
         templated=tuple(candidate.service for candidate in by_seniority(bringing)),
     )
 
@@ -447,6 +450,22 @@ def _hosts(service: Service, destination: Destination) -> Iterable[tuple[Any, ..
     if endings:
         yield "", Condition("host", "end -i", tuple(sorted(endings)))
     yield from ((domain,) for domain in domains if domain.startswith("*.") or not (how or domain.startswith("*")))
+
+
+def asked_hosts(service: Service) -> tuple[list[str], list[Condition]]:
+    """Return the hosts that a service's http routes are for: names and wildcards as they are written, and patterns. A
+    name that is compared in another way than whole is among both, a regular expression is no name."""
+    names: list[str] = []
+    patterns: list[Condition] = []
+    for destination in service.destinations:
+        if destination.req_mode != "http":
+            continue
+        names += destination.redirect_from_domain
+        for host, *conditions in _hosts(service, destination):
+            patterns += conditions
+            names += [host] if host else []
+            names += [v for c in conditions if not c.how.startswith(("reg", "end")) for v in c.values]
+    return names, patterns
 
 
 def _paths(destination: Destination) -> Iterable[tuple[Any, ...]]:

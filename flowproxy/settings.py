@@ -213,6 +213,12 @@ class Settings(BaseSettings):
         description="From whom HAProxy configuration is taken (`backendExtra`, templates, headers that read files):"
         " `trusted` is labels, the environment, and API calls with the token; `all` and `none` are what they say.",
     )
+    hosts: Literal["shared", "stack"] = Field(
+        "shared",
+        validation_alias=_own("HOSTS"),
+        description="`stack`: a host belongs to the stack of the oldest service that asks for it, and services of other"
+        " stacks are refused it, unless that service sets `shareHost`. `shared`: everybody may ask for every host.",
+    )
     hard_stop_after: Seconds = Field(
         300,
         validation_alias=_own("HARD_STOP_AFTER"),
