@@ -30,7 +30,7 @@ from flowproxy.routing import (
 WARNING, INFORMATION = "warning", "information"
 
 _EXAMINED = 100  # routes that one route is compared with, and that are looked for from the loser's side
-_LOSERS = 5  # that one route is said to take from
+_LOSERS = 8  # that one route is said to take from
 _ROUTES = 1000  # of one service that are looked at in a round
 _FEW = 20  # changed services; when more have changed, all are looked at
 _END = "\U0010ffff"
