@@ -163,7 +163,7 @@ class Api:
             self._restore(name, before)
             raise
         table = self._reconciler.outcome.table
-        overlaps = self._reconciler.overlaps.of(table, name)
+        overlaps = await asyncio.to_thread(self._reconciler.overlaps.of, table, name)
         return web.json_response(answer("OK", "", service) | reports(name, table, overlaps))
 
     async def remove(self, request: web.Request) -> web.Response:
@@ -289,9 +289,8 @@ class Api:
         if name not in snapshot.entries and name not in snapshot.invalid:
             return web.json_response({"error": f"there is no service {name}"}, status=404)
         entry, remark = snapshot.entries.get(name), self._registry.remark_on(name)
-        outcome = self._reconciler.outcome
-        overlaps = self._reconciler.overlaps.of(outcome.table, name)
-        return web.json_response(described_entry(name, entry, outcome, remark, overlaps))
+        overlaps = [overlap for overlap in await self._overlaps() if name in (overlap.taker, overlap.loser)]
+        return web.json_response(described_entry(name, entry, self._reconciler.outcome, remark, overlaps))
 
     async def routes(self, _: web.Request) -> web.Response:
         return web.json_response([described_route(route) for route in self._reconciler.outcome.table.routes])

@@ -31,7 +31,8 @@ WARNING, INFORMATION = "warning", "information"
 
 _EXAMINED = 100  # routes that one route is compared with, and that are looked for from the loser's side
 _LOSERS = 8  # that one route is said to take from
-_ROUTES = 1000  # of one service that are looked at in a round
+_ROUTES = 200  # of one service that are looked at without looking at all services
+_LONGEST = 1000  # characters of an expression that is looked into
 _FEW = 20  # changed services; when more have changed, all are looked at
 _END = "\U0010ffff"
 
@@ -70,7 +71,8 @@ class Overlaps:
         return self._of(table).all
 
     def of(self, table: RouteTable, name: str) -> tuple[Overlap, ...]:
-        """Return those in which a service takes or loses, warnings first."""
+        """Return those in which a service takes or loses, warnings first, without looking at all the others; of one
+        with hundreds of routes not every overlap."""
         return tuple(sorted(set(self._of(table).of(name)), key=_order))
 
     def _of(self, table: RouteTable) -> _Search:
@@ -128,12 +130,16 @@ class _Search:
 
     def of(self, name: str) -> Iterator[Overlap]:
         part = self.parts.get(name)
-        for place, route in islice(part.routes if part else (), _ROUTES):
-            if route.is_default or id(route) not in self._ranks(place):
-                continue  # it takes nothing from anybody, or lost a conflict
+        serving = [
+            route
+            for place, route in (part.routes if part else ())
+            if not route.is_default and id(route) in self._ranks(place)  # it did not lose a conflict
+        ]
+        for route in serving[:_ROUTES]:
             yield from self._taken_by(route)
-            for other in islice(self._before(route), _EXAMINED):
-                yield from (overlap for overlap in self._taken_by(other) if overlap.loser == name)
+        others = chain.from_iterable(map(self._before, serving[: _ROUTES // 10]))
+        for other in {id(other): other for other in islice(others, _EXAMINED)}.values():
+            yield from (overlap for overlap in self._taken_by(other) if overlap.loser == name)
 
     def _taken_by(self, route: Route) -> Iterator[Overlap]:
         losers: set[str] = set()
@@ -157,6 +163,8 @@ class _Search:
         yield from islice(self._places[place], self._ranks(place)[id(route)] + 1, None)
         yield from self._at(route.stage, self._beginnings(route.stage, route))
         for stage, host in _wider(route):
+            if not self._keys(stage):
+                continue
             longer = self._beginning_with(stage, host + route.path)
             yield from self._at(stage, sorted(longer, key=len, reverse=True))
             yield from self._at(stage, self._beginnings(stage, route._replace(host=host, path=route.path + "/")))
@@ -335,7 +343,10 @@ def _holds_nearly_always(condition: Condition, other: Route, ports: frozenset[st
 
 
 def _is_broad(expression: str) -> bool:
-    """Whether some alternative of a regular expression asks for no letter or digit."""
+    """Whether some alternative of a regular expression asks for no letter or digit; one that is too long to be looked
+    into counts as such."""
+    if len(expression) > _LONGEST:
+        return True
     bare = expression
     for pattern in (
         r"\(\?<?[!=](?:\\.|[^\\()])*\)",  # what stands before or behind

@@ -210,7 +210,11 @@ class Reconciler:
 
     async def _report_overlaps(self) -> None:
         """Logs each overlap once when it appears. Nobody waits for that."""
-        appeared = await asyncio.to_thread(self._reported.new, self.overlaps, self.outcome.table)
+        try:
+            appeared = await asyncio.to_thread(self._reported.new, self.overlaps, self.outcome.table)
+        except Exception as error:  # noqa: BLE001 - a mistake of ours there must not end the loop
+            _log.error("overlaps cannot be found", exc_info=error)
+            return
         for overlap in appeared[:_LOGGED]:
             log = _log.warning if overlap.level == WARNING else _log.info
             log("routes overlap", **overlap._asdict())
