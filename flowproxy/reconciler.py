@@ -124,7 +124,8 @@ class Reconciler:
             async with self.between_rounds:
                 self.outcome = await self._guarded_round(self._registry.snapshot())
                 self._tell_waiters()
-            await self._report_overlaps()
+            if not self._awake.is_set():
+                await self._report_overlaps()
             if self.outcome.failure or self._proxy.unwritten:
                 await self._rest()
 
@@ -209,7 +210,7 @@ class Reconciler:
         return {n: entries[n] if c is wanted[n] else good[n] for n, c in serving.items()}, refused
 
     async def _report_overlaps(self) -> None:
-        """Logs each overlap once when it appears. Nobody waits for that."""
+        """Logs each overlap once when it appears. Nobody waits for that: while more is to do, it is put off."""
         try:
             appeared = await asyncio.to_thread(self._reported.new, self.overlaps, self.outcome.table)
         except Exception as error:  # noqa: BLE001 - a mistake of ours there must not end the loop
