@@ -18,7 +18,7 @@ from flowproxy.routing import Backend, Candidate, Conflict, RouteTable, by_age, 
 
 FOLDER = "the folder of certificates"
 HTTP = "the http routes"
-_METHODS = ("str", "end")  # the most specific first; all others come after them
+_KINDS = ("str", "end")  # the most specific first; all others come after them
 
 
 class Choice(NamedTuple):
@@ -34,14 +34,15 @@ class Choice(NamedTuple):
     holder: Candidate
 
     @property
-    def method(self) -> str:
+    def kind(self) -> str:
+        """HAProxy's matching method without its flags."""
         return self.how.partition(" ")[0]
 
     @property
     def rank(self) -> tuple[object, ...]:
         """Sorts whole names first, then longer endings, then other patterns; equals by seniority."""
-        order = _METHODS.index(self.method) if self.method in _METHODS else len(_METHODS)
-        return (order, -len(self.values[0]) if self.method == "end" else 0, self.holder.seniority)
+        order = _KINDS.index(self.kind) if self.kind in _KINDS else len(_KINDS)
+        return (order, -len(self.values[0]) if self.kind == "end" else 0, self.holder.seniority)
 
 
 class Listener(NamedTuple):
@@ -155,7 +156,7 @@ class _Compilation:
         """Why a destination cannot have this port because of the http routes; None when it can."""
         if present.port in self._http_ports and (destination.req_mode == "tcp" or not self._http_ports[present.port]):
             return "it is a port of the http routes or of the statistics"
-        if present.beside_http and any(choice.method != "str" for choice in _choices(candidate, destination, "")):
+        if present.beside_http and any(choice.kind != "str" for choice in _choices(candidate, destination, "")):
             return "it is a port of the http routes too, where only whole server names are taken and no patterns"
         return None
 
@@ -183,7 +184,7 @@ class _Compilation:
         for choice in sorted(listener.choices, key=lambda choice: choice.rank):
             own = []
             for value in choice.values:
-                first = taken.setdefault((choice.method, value.lower()), choice)
+                first = taken.setdefault((choice.kind, value.lower()), choice)
                 if first is choice:
                     own.append(value)
                 elif first.backend != choice.backend:

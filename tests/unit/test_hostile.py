@@ -102,7 +102,7 @@ def test_no_names_make_two_services_one(evil: dict[str, str]) -> None:
             listener.choices
         )
         if listener.beside_http:
-            assert all(choice.method == "str" and now.log_format is None for choice in now.choices)
+            assert all(choice.kind == "str" and now.log_format is None for choice in now.choices)
             assert not {"first.org", "x.first.org", "tls.first.org"}.intersection(
                 value.lower() for choice in now.choices for value in choice.values
             )
