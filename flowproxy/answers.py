@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flowproxy.commands import ServerHealth
 from flowproxy.model import Destination, Parameters, Service
+from flowproxy.overlaps import WARNING, Overlap
 from flowproxy.parameters import DESTINATION_PARAMETERS, SERVICE_PARAMETERS
 from flowproxy.reconciler import Outcome
 from flowproxy.registry import Entry
-from flowproxy.routing import Request, Route, covers_host
+from flowproxy.routing import Conflict, Request, Route, RouteTable, covers_host
 from flowproxy.secrecy import is_secret, shown, without_secrets
 
+_TOLD = 5  # remarks in a message
+_LISTED = 100  # overlaps and conflicts of one service
 _TEXTS = (
     "AclName BackendExtra CompressionAlgo CompressionType ConnectionMode DebugFormat DiscoveryType "
     "ProxyInstanceName ReqPathReplace ReqPathSearch ServiceCert ServiceDomainAlgo SessionType TemplateBePath "
@@ -47,6 +50,8 @@ def answer(status: str, message: str, service: Service | None = None, name: str 
         "Message": message,
         **described,
         "ServiceName": service.service_name if service else name,
+        "Conflicts": [],
+        "Overlaps": [],
     }
 
 
@@ -61,7 +66,37 @@ def described_service(service: Service) -> dict[str, Any]:
     }
 
 
-def described_entry(name: str, entry: Entry | None, outcome: Outcome, remark: str | None) -> dict[str, Any]:
+def reports(name: str, table: RouteTable, overlaps: Sequence[Overlap]) -> dict[str, Any]:
+    """What the caller should know of a service that was accepted: which of its routes others serve, and with whom it
+    shares requests."""
+    conflicts = _conflicts(name, table)
+    lost = [_lost(conflict, table) for conflict in conflicts if conflict.loser == name]
+    warned = [str(overlap) for overlap in overlaps if overlap.level == WARNING]
+    texts = [*lost, *table.warnings_of(name), *warned]
+    more = [f"and {len(texts) - _TOLD} more"] if len(texts) > _TOLD else []
+    return {
+        "Message": "; ".join([*texts[:_TOLD], *more]),
+        "Conflicts": [conflict._asdict() for conflict in conflicts[:_LISTED]],
+        "Overlaps": [overlap._asdict() for overlap in overlaps[:_LISTED]],
+    }
+
+
+def _conflicts(name: str, table: RouteTable) -> list[Conflict]:
+    return [conflict for conflict in table.conflicts if name in (conflict.winner, conflict.loser)]
+
+
+def _lost(conflict: Conflict, table: RouteTable) -> str:
+    winner = table.parts.get(conflict.winner)
+    if winner is None or conflict.route.startswith(("port ", "the certificate ")):
+        holder = f"service {conflict.winner}" if winner else conflict.winner
+        return f"{conflict.route}; {holder} has it"
+    why = "whose aclName comes first" if winner.candidate.service.acl_name else "which is older"
+    return f"the route {conflict.route} is served by service {conflict.winner}, {why}"
+
+
+def described_entry(
+    name: str, entry: Entry | None, outcome: Outcome, remark: str | None, overlaps: Sequence[Overlap]
+) -> dict[str, Any]:
     """What `/v1/services` says of one service: where it came from, what it asked for, what became of it."""
     servers = outcome.configuration.servers if outcome.configuration else {}
     part = outcome.table.parts.get(name)
@@ -71,19 +106,21 @@ def described_entry(name: str, entry: Entry | None, outcome: Outcome, remark: st
         "name": name,
         "origin": entry.origin if entry else None,
         "created": entry.created if entry else None,
+        "stack": entry.stack or None if entry else None,
         "parameters": shown(entry.parameters) if entry else {},
         "ignored": list(entry.service.ignored) if entry else [],
-        "warnings": [*filter(None, [remark]), *(entry.service.warnings if entry else ())],
+        "warnings": [
+            *filter(None, [remark]),
+            *(entry.service.warnings if entry else ()),
+            *outcome.table.warnings_of(name),
+        ],
         "error": outcome.quarantined.get(name),
         "routes": [described_route(route) for route in routes],
         "servers": {
             backend: [f"{s.name} {s.socket_address}" for s in servers.get(backend, ())] for backend in backends
         },
-        "conflicts": [
-            {"route": conflict.route, "winner": conflict.winner, "loser": conflict.loser}
-            for conflict in outcome.table.conflicts
-            if name in (conflict.winner, conflict.loser)
-        ],
+        "conflicts": [conflict._asdict() for conflict in _conflicts(name, outcome.table)],
+        "overlaps": [overlap._asdict() for overlap in overlaps[:_LISTED]],
     }
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,10 +16,18 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from flowproxy import __version__
 from flowproxy.access import BODY_BYTES, Access
-from flowproxy.answers import answer, described_answer, described_entry, described_route, described_service
+from flowproxy.answers import (
+    answer,
+    described_answer,
+    described_entry,
+    described_route,
+    described_service,
+    reports,
+)
 from flowproxy.commands import ServerHealth
 from flowproxy.deprecations import Deprecations
 from flowproxy.errors import (
+    ForeignHost,
     ForeignPage,
     InvalidCertificate,
     InvalidService,
@@ -38,6 +48,7 @@ from flowproxy.informants import Informants
 from flowproxy.keyring import Keyring
 from flowproxy.metrics import exposition
 from flowproxy.names import Names
+from flowproxy.overlaps import Overlap
 from flowproxy.parameters import parse
 from flowproxy.proxy import Proxy
 from flowproxy.reconciler import Reconciler
@@ -52,6 +63,7 @@ _log = structlog.get_logger(__name__)
 
 _LONGEST_URL = 8192
 _LOGGED_PATH = 200
+_OVERLAPS = 1000  # listed in the status
 _DISTRIBUTED = "Distributed to all instances"
 _STATUS: dict[type[Exception], int] = {
     Unauthorized: 401,
@@ -63,6 +75,7 @@ _STATUS: dict[type[Exception], int] = {
     InvalidService: 400,
     InvalidCertificate: 400,
     OwnedElsewhere: 409,
+    ForeignHost: 409,
     Rejected: 500,
     ReplicaFailed: 500,
     ListenerFailed: 500,
@@ -158,7 +171,9 @@ class Api:
         except (Rejected, ProxyUnavailable):
             self._restore(name, before)
             raise
-        return web.json_response(answer("OK", "", service))
+        table = self._reconciler.outcome.table
+        overlaps = await asyncio.to_thread(self._reconciler.overlaps.of, table, name)
+        return web.json_response(answer("OK", "", service) | reports(name, table, overlaps))
 
     async def remove(self, request: web.Request) -> web.Response:
         parameters = await _parameters(request)
@@ -269,7 +284,13 @@ class Api:
         snapshot, outcome = self._registry.snapshot(), self._reconciler.outcome
         names = sorted(snapshot.entries.keys() | snapshot.invalid.keys())
         remarks = self._registry.remark_on
-        return web.json_response([described_entry(n, snapshot.entries.get(n), outcome, remarks(n)) for n in names])
+        overlaps: dict[str, list[Overlap]] = defaultdict(list)
+        for overlap in await self._overlaps():
+            overlaps[overlap.taker].append(overlap)
+            overlaps[overlap.loser].append(overlap)
+        return web.json_response(
+            [described_entry(n, snapshot.entries.get(n), outcome, remarks(n), overlaps[n]) for n in names]
+        )
 
     async def service(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
@@ -277,7 +298,8 @@ class Api:
         if name not in snapshot.entries and name not in snapshot.invalid:
             return web.json_response({"error": f"there is no service {name}"}, status=404)
         entry, remark = snapshot.entries.get(name), self._registry.remark_on(name)
-        return web.json_response(described_entry(name, entry, self._reconciler.outcome, remark))
+        overlaps = [overlap for overlap in await self._overlaps() if name in (overlap.taker, overlap.loser)]
+        return web.json_response(described_entry(name, entry, self._reconciler.outcome, remark, overlaps))
 
     async def routes(self, _: web.Request) -> web.Response:
         return web.json_response([described_route(route) for route in self._reconciler.outcome.table.routes])
@@ -311,6 +333,7 @@ class Api:
         ready = haproxy is not None and outcome.configuration is not None
         if not self._access.admits(request):
             return web.json_response({"version": __version__, "ready": ready})
+        overlaps = await self._overlaps()
         return web.json_response(
             {
                 "version": __version__,
@@ -336,10 +359,16 @@ class Api:
                 "quarantined": dict(outcome.quarantined),
                 "quarantined_certificates": self._keyring.refused,
                 "conflicts": [conflict._asdict() for conflict in outcome.table.conflicts],
+                "overlaps": [overlap._asdict() for overlap in overlaps[:_OVERLAPS]],
+                "overlaps_total": len(overlaps),
                 "haproxy": haproxy._asdict() if haproxy else None,
                 "swarm": self._swarm_status()._asdict(),
             }
         )
+
+    async def _overlaps(self) -> Sequence[Overlap]:
+        """All of them, warnings first; in a thread, because among many services it takes a moment."""
+        return await asyncio.to_thread(self._reconciler.overlaps.all, self._reconciler.outcome.table)
 
     async def _pass_on(self, request: web.Request, query: Mapping[str, str]) -> list[Reply]:
         created = await self._created(request)

@@ -40,6 +40,8 @@ from flowproxy.keyring import Keyring
 from flowproxy.listening import Connections, Listener
 from flowproxy.logs import LoopFailures
 from flowproxy.names import Names
+from flowproxy.overlaps import Overlaps
+from flowproxy.ownership import HostOwners
 from flowproxy.parameters import parse
 from flowproxy.proxy import Proxy, has_exporter, has_match_limits
 from flowproxy.reconciler import Reconciler
@@ -78,7 +80,16 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         service_connections=_quarter_of_connections(),
     )
     checks = CertificateChecks(partial(_check_certificates, settings, renderer, proxy))
-    reconciler = Reconciler(registry, renderer, proxy, store, checks, tidy_after=settings.tidy_after)
+    reconciler = Reconciler(
+        registry,
+        renderer,
+        proxy,
+        store,
+        checks,
+        tidy_after=settings.tidy_after,
+        overlaps=Overlaps(settings.traffic_ports),
+        owners=HostOwners() if settings.hosts == "stack" else None,
+    )
     names = Names(registry)
     deprecations = Deprecations()
     swarm = Swarm(registry, settings, environment, deprecations) if is_expected(settings, environment) else None

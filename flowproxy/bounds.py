@@ -22,7 +22,7 @@ from flowproxy.patterns import (
     cost_of,
     search_of,
 )
-from flowproxy.protection import compares_normal_forms, told_apart
+from flowproxy.safeguards import compares_normal_forms, told_apart
 
 MOST_DESTINATIONS = 1_000
 MOST_ROUTES = 10_000

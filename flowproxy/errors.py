@@ -87,6 +87,10 @@ class Rejected(Exception):
         super().__init__(message)
 
 
+class ForeignHost(Rejected):
+    """A service asks for a host that belongs to another stack (FLOWPROXY_HOSTS)."""
+
+
 class InvalidTemplate(Rejected):
     """A template cannot be read or rendered, or says what it must not."""
 

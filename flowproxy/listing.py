@@ -8,10 +8,13 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
 from flowproxy.model import Endpoint
+from flowproxy.parameters import service_parameter
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Interface: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
+_STACK = "com.docker.stack.namespace"
+_OF_THE_SERVICE = {"serviceName", "replicas"}
 _ON_THE_WAY = {"new", "pending", "assigned", "accepted", "preparing", "ready", "starting"}
 
 
@@ -27,6 +30,11 @@ class SwarmService(NamedTuple):
     is_job: bool
     updating: bool
     virtual_addresses: tuple[Interface, ...] = ()
+
+    @property
+    def stack(self) -> str:
+        """The stack that it was deployed with; empty without one."""
+        return self.labels.get(_STACK, "")
 
     def asks_as(self, other: SwarmService) -> bool:
         """Whether both say the same of what an event is sent for."""
@@ -127,9 +135,8 @@ def virtual_endpoint(service: SwarmService, tasks: Iterable[Task], networks: fro
 
 def public_name(service: SwarmService, prefix: str) -> str:
     """The name of the route: that of the service, without its stack's where the label shortName asks for it."""
-    stack = service.labels.get("com.docker.stack.namespace", "")
-    if stack and service.labels.get(f"{prefix}shortName", "").lower() == "true":
-        return service.name.removeprefix(f"{stack}_")
+    if service.stack and service.labels.get(f"{prefix}shortName", "").lower() == "true":
+        return service.name.removeprefix(f"{service.stack}_")
     return service.name
 
 
@@ -149,10 +156,12 @@ def names_of(services: Iterable[SwarmService], prefix: str) -> dict[str, str]:
 
 
 def parameters_of(service: SwarmService, name: str, prefix: str) -> dict[str, str]:
-    """The labels as parameters, and what only the service itself can tell."""
+    """Return the labels as parameters. The name and the replicas are those of the service, whatever a label says, in
+    any spelling that `parse` would read."""
     labels = {key.removeprefix(prefix): value for key, value in service.labels.items() if key.startswith(prefix)}
     labels.pop("notify", None)
-    return {**labels, "serviceName": name, "replicas": str(service.replicas)}
+    given = {key: value for key, value in labels.items() if service_parameter(key) not in _OF_THE_SERVICE}
+    return {**given, "serviceName": name, "replicas": str(service.replicas)}
 
 
 def _seconds(timestamp: str) -> float:

@@ -303,7 +303,13 @@ class Destination(Parameters):
     check_tcp: Flag = Field(False, description="Whether servers of a tcp destination are checked by connecting.")
     clitcpka: Flag = Field(False, description="Whether TCP keep-alive is on towards clients of a tcp destination.")
     service_group: Name | None = Field(
-        None, description="Tcp destinations of one group share one port and one backend."
+        None,
+        description="Tcp destinations of one group share one port and one backend, whose settings are those of the"
+        " oldest member. A group is joined by services of its oldest member's stack, and by others with its"
+        " `groupToken`.",
+    )
+    group_token: SecretStr | None = Field(
+        None, description="A secret that services of different stacks, or of none, share in order to be one group."
     )
     balance_group: Line | None = Field(None, description="HAProxy's balance algorithm for the group.")
     # What happens to them
@@ -359,6 +365,11 @@ class Service(Parameters):
     )
     is_default_backend: Flag = Field(
         False, description="Whether requests that match no route go to the first destination of this service."
+    )
+    share_host: Flag = Field(
+        False,
+        description="Whether services of other stacks may use the hosts that this service is the oldest one of; only"
+        " with `FLOWPROXY_HOSTS=stack`.",
     )
     replicas: int | None = Field(
         None, ge=0, description="How many tasks the service has. With 0 it loses its route. Set by the listener."
@@ -419,7 +430,11 @@ class Service(Parameters):
         None, description="A Jinja2 template whose sections replace the service's backends."
     )
     debug: Flag = Field(False, description="Whether requests of this service are logged.")
-    debug_format: Line | None = Field(None, description="HAProxy's log-format on the tcp or sni ports of this service.")
+    debug_format: Line | None = Field(
+        None,
+        description="HAProxy's log-format on the tcp or sni ports of this service, where all services of the port agree"
+        " on it and it is no port of http routes.",
+    )
     destinations: tuple[Destination, ...] = Field((), exclude=True)
     ignored: tuple[str, ...] = Field((), exclude=True, description="Names of parameters that mean nothing here.")
     warnings: tuple[str, ...] = Field((), exclude=True, description="What its author probably meant otherwise.")

@@ -55,15 +55,19 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
     for_service: dict[str, str] = {}
     by_index: dict[int, dict[str, str]] = {}
     ignored = []
-    for given, value in _modern(parameters, separator).items():
+    spelled: dict[str, list[str]] = {}
+    modern = _modern(parameters, separator)
+    for given, value in modern.items():
         indexed = _INDEXED.fullmatch(given)
         name, index = (indexed["name"], int(indexed["index"])) if indexed else (given, 0)
         if name in DESTINATION_PARAMETERS:
             by_index.setdefault(index, {})[name] = value
-        elif not indexed and given.lower() in _ANY_CASE:
-            for_service[_ANY_CASE[given.lower()]] = value
+        elif not indexed and (known := service_parameter(given)):
+            spelled.setdefault(known, []).append(given)
         elif name not in _EXPECTED:
             ignored.append(given)
+    for known, spellings in spelled.items():
+        for_service[known] = modern[_preferred(known, spellings)]
     name = for_service.get("serviceName", "")
     if not name:
         raise InvalidService("", (Problem("serviceName", "", "is missing; give the name of the service"),))
@@ -82,7 +86,12 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
         raise InvalidService(name, tuple(problems))
     meant = {unknown: nearest(unknown) for unknown in ignored}
     misspelt = [Problem(unknown, "", f"is unknown; did you mean {near}?") for unknown, near in meant.items() if near]
-    warnings = [*map(str, misspelt), *_gaps(by_index), *_believed_headers(service, defaults)]
+    warnings = [
+        *map(str, misspelt),
+        *_gaps(by_index),
+        *_contradictions(modern, spelled),
+        *_believed_headers(service, defaults),
+    ]
     service = service.model_copy(
         update={"destinations": destinations, "ignored": tuple(sorted(ignored)), "warnings": tuple(warnings)}
     )
@@ -97,6 +106,26 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
     except InvalidCertificate as error:
         raise InvalidService(name, (Problem("serviceCert", "", str(error)),)) from None
     return service
+
+
+def service_parameter(given: str) -> str | None:
+    """Return the public name of the service's parameter that is written like this in some case; None if there is
+    none."""
+    return _ANY_CASE.get(given.lower())
+
+
+def _preferred(known: str, spellings: list[str]) -> str:
+    """Of several spellings of one parameter the exact one, else the first of the alphabet."""
+    return known if known in spellings else min(spellings)
+
+
+def _contradictions(modern: Mapping[str, str], spelled: Mapping[str, list[str]]) -> Iterable[str]:
+    """One parameter in several spellings with several values."""
+    for known, spellings in sorted(spelled.items()):
+        taken = _preferred(known, spellings)
+        for other in sorted(spellings):
+            if modern[other] != modern[taken]:
+                yield f"{other} has no effect: it is {taken} in another spelling, which has another value"
 
 
 def _checked_part(value: str) -> str:

@@ -16,33 +16,43 @@ from typing import NamedTuple, NoReturn
 import structlog
 
 from flowproxy.certificate_checks import CertificateChecks
-from flowproxy.errors import ProxyUnavailable, Rejected
-from flowproxy.listeners import compile_listeners
+from flowproxy.errors import ForeignHost, ProxyUnavailable, Rejected
+from flowproxy.listeners import HttpNames, compile_listeners
+from flowproxy.overlaps import WARNING, Overlaps, Reported
+from flowproxy.ownership import HostOwners, settled
 from flowproxy.parameters import blamed, certificate_of
 from flowproxy.plan import Cause, Nothing, Plan, Reload, Running, Runtime, described, make_plan
 from flowproxy.proxy import Proxy
 from flowproxy.registry import Entry, Origin, Registry, Snapshot
 from flowproxy.render import SPARE, Configuration, Renderer
-from flowproxy.routing import Candidate, Compiler, RouteTable, compile_routes
+from flowproxy.routing import Compiler, RouteTable, compile_routes
 from flowproxy.service_certificates import with_those_of_services
 from flowproxy.store import Store
 
 _log = structlog.get_logger(__name__)
 
 _RETRY_SECONDS = 1.0
+_LOGGED = 20  # overlaps of one round
 _SPARE = re.compile(rf"{SPARE}\d+")
 _EMPTY = compile_routes(())
 
 
 class Outcome(NamedTuple):
-    """How the last round ended. `failure` says why HAProxy is not where it should be."""
+    """How the last round ended. `failure` says why HAProxy is not where it should be. `foreign` are those of the
+    quarantined that ask for a host of another stack.
+    """
 
     generation: int = 0
     applied: int = 0
     quarantined: Mapping[str, str] = {}
+    foreign: Mapping[str, str] = {}
     table: RouteTable = _EMPTY
     configuration: Configuration | None = None
     failure: str | None = None
+
+    def refusal(self, name: str) -> Rejected:
+        """Why a quarantined service does not serve as it asks."""
+        return (ForeignHost if name in self.foreign else Rejected)(self.quarantined[name])
 
 
 class _Waiter(NamedTuple):
@@ -63,7 +73,10 @@ class Reconciler:
         checks: CertificateChecks,
         *,
         tidy_after: float,
+        overlaps: Overlaps,
+        owners: HostOwners | None = None,
     ) -> None:
+        """`owners` where hosts belong to stacks."""
         self._registry = registry
         self._renderer = renderer
         self._proxy = proxy
@@ -71,6 +84,9 @@ class Reconciler:
         self._checks = checks
         self._tidy_after = tidy_after
         self._tidying = False
+        self._owners = owners
+        self.overlaps = overlaps
+        self._reported = Reported()
         self._awake = asyncio.Event()
         self._compiler = Compiler()
         self._running: Running | None = None
@@ -109,6 +125,8 @@ class Reconciler:
             self._awake.clear()
             self.outcome = await self._guarded_round(self._registry.snapshot())
             self._tell_waiters()
+            if not self._awake.is_set():
+                await self._report_overlaps()
             if self.outcome.failure or self._proxy.unwritten:
                 await self._rest()
 
@@ -123,7 +141,7 @@ class Reconciler:
             self.wake()
             await waiter.done
         elif name in self.outcome.quarantined:
-            raise Rejected(self.outcome.quarantined[name])
+            raise self.outcome.refusal(name)
 
     async def _guarded_round(self, snapshot: Snapshot) -> Outcome:
         """A mistake of ours ends a round, not the controller: who asked for the change is told, and it is undone."""
@@ -139,15 +157,17 @@ class Reconciler:
         started = time.perf_counter()
         outcome = self.outcome._replace(generation=snapshot.generation)
         unsaved = await self._save(snapshot)
+        foreign: Mapping[str, str] = {}
         try:
             self._quarantine(await self._with_refused_certificates(snapshot))
             good = {n: e for n, e in snapshot.entries.items() if not (n in unsaved or self._is_rejected(e))}
             entries = good | {
                 n: self._accepted[n] for n in snapshot.entries.keys() - good.keys() if n in self._accepted
             }
+            entries, foreign = self._with_own_hosts(entries)
             table, wanted, plan = await self._converge(entries, snapshot)
         except Rejected as error:
-            offenders = await self._offenders(snapshot, unsaved, error)
+            offenders = await self._offenders(snapshot, {*unsaved, *foreign}, error)
             if not offenders:
                 return await self._failed(outcome, snapshot, error)
             self._quarantine(offenders)
@@ -171,7 +191,9 @@ class Reconciler:
                 **snapshot.invalid,
                 **{name: reason for name, (_, reason) in self._rejected.items()},
                 **unsaved,
+                **foreign,
             },
+            foreign=foreign,
             table=table,
             configuration=wanted,
         )
@@ -191,6 +213,30 @@ class Reconciler:
         self._rejected |= offenders
         for name, (_, reason) in offenders.items():
             _log.warning("service quarantined", service=name, reason=reason)
+
+    def _with_own_hosts(self, entries: dict[str, Entry]) -> tuple[dict[str, Entry], Mapping[str, str]]:
+        """Those that ask for no host of another stack, and why the others do not serve as they ask."""
+        if self._owners is None:
+            return entries, {}
+        good = {name: entry for name, entry in self._accepted.items() if name in entries}
+        wanted, last = ({n: e.candidate for n, e in known.items()} for known in (entries, good))
+        serving, refused = settled(self._owners, wanted, last)
+        for name in refused.keys() - self.outcome.foreign.keys():
+            _log.warning("service refused", service=name, reason=refused[name])
+        return {n: entries[n] if c is wanted[n] else good[n] for n, c in serving.items()}, refused
+
+    async def _report_overlaps(self) -> None:
+        """Logs each overlap once when it appears. Nobody waits for that: while more is to do, it is put off."""
+        try:
+            appeared = await asyncio.to_thread(self._reported.new, self.overlaps, self.outcome.table)
+        except Exception as error:  # noqa: BLE001 - a mistake of ours there must not end the loop
+            _log.error("overlaps cannot be found", exc_info=error)
+            return
+        for overlap in appeared[:_LOGGED]:
+            log = _log.warning if overlap.level == WARNING else _log.info
+            log("routes overlap", **overlap._asdict())
+        if len(appeared) > _LOGGED:
+            _log.warning("more routes overlap; /v1/status lists them", overlaps=len(appeared) - _LOGGED)
 
     async def _save(self, snapshot: Snapshot) -> Mapping[str, str]:
         """What cannot be kept over a restart is not served: its caller is told. The Swarm keeps its services itself."""
@@ -257,20 +303,23 @@ class Reconciler:
         renderer: Renderer,
         with_certificates: int | None = None,
     ) -> tuple[RouteTable, Configuration]:
-        candidates = [Candidate(entry.service, entry.created) for entry in entries.values()]
+        candidates = [entry.candidate for entry in entries.values()]
         given = dict(list(snapshot.certificates.items())[:with_certificates])
         try:
             table = compiler.compile(candidates)
             certificates, clashes = with_those_of_services(given, candidates, table)
             with_ports = [candidate for candidate in candidates if candidate.service.has_ports]
-            listening = compile_listeners(with_ports, renderer.http_ports(certified=bool(certificates)))
+            of_folder = (domain for certificate in snapshot.certificates.values() for domain in certificate.domains)
+            http = HttpNames(table, frozenset(of_folder))
+            listening = compile_listeners(with_ports, renderer.http_ports(certified=bool(certificates)), http)
             wanted = renderer.render(table, snapshot.endpoints, certificates.values(), listening)
         except Rejected:
             raise
         except Exception as error:
             _log.error("configuration cannot be rendered", exc_info=error)
             raise Rejected(f"it cannot be rendered: {type(error).__name__}: {error}") from error
-        return replace(table, conflicts=table.conflicts + listening.conflicts + clashes), wanted
+        conflicts = table.conflicts + listening.conflicts + clashes
+        return replace(table, conflicts=conflicts, warnings=listening.warnings), wanted
 
     async def _offenders(
         self, snapshot: Snapshot, unsaved: Container[str], error: Rejected
@@ -360,7 +409,7 @@ class Reconciler:
             elif outcome.failure:
                 waiter.done.set_exception(ProxyUnavailable(outcome.failure))
             elif waiter.name in outcome.quarantined:
-                waiter.done.set_exception(Rejected(outcome.quarantined[waiter.name]))
+                waiter.done.set_exception(outcome.refusal(waiter.name))
             else:
                 waiter.done.set_result(None)
         self._waiters = waiting

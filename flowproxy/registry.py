@@ -11,6 +11,7 @@ from typing import NamedTuple
 from flowproxy.certificate import Certificate
 from flowproxy.errors import OwnedElsewhere
 from flowproxy.model import Endpoint, Service
+from flowproxy.routing import Candidate
 
 
 class Origin(StrEnum):
@@ -26,12 +27,21 @@ class Origin(StrEnum):
 
 
 class Entry(NamedTuple):
-    """One wanted service. `created`, in seconds since 1970, decides which of two equal claims is older."""
+    """One wanted service. `created`, in seconds since 1970, decides which of two equal claims is older. `stack` is
+    the Swarm's, never one that a caller or a label of ours names."""
 
     service: Service
     origin: Origin
     created: float
     parameters: Mapping[str, str]
+    stack: str = ""
+
+    @property
+    def candidate(self) -> Candidate:
+        """The service as the routes see it. All services of the environment have one author, the operator."""
+        if self.origin == Origin.ENVIRONMENT:
+            return Candidate(self.service, self.created, "the environment")
+        return Candidate(self.service, self.created, f"stack {self.stack}" if self.stack else "")
 
 
 class Snapshot(NamedTuple):
@@ -92,7 +102,7 @@ class Registry:
         if present:
             same = present.service == entry.service
             entry = entry._replace(created=min(present.created, entry.created))
-            if same and entry.origin == present.origin and entry.created == present.created:
+            if same and entry[1:3] == present[1:3] and entry.stack == present.stack:
                 return self._generation
             if same:  # keeping the object tells the renderer that nothing changed
                 entry = entry._replace(service=present.service)

@@ -38,7 +38,7 @@ from flowproxy.routing import (
     compile_routes,
 )
 from flowproxy.settings import Settings, secrets_folder
-from flowproxy.templating import OURS, Templates, explained
+from flowproxy.templating import OURS, Templates, explained, section_names
 from flowproxy.users import NOBODY, complete, users_of
 
 _NO_SECRETS: Mapping[str, str] = {}
@@ -59,6 +59,10 @@ _CHECK = "check inter 30s fastinter 1s downinter 20ms fall 2 rise 1 observe laye
 # HAProxy 2.6 keeps no connections to a server that is added while it runs unless it is told to.
 _POOL = "pool-max-conn -1 pool-purge-delay 5s"
 SPARE = "spare:"  # what their names begin with; no name of a service holds a colon
+# Names that backends of services, with their lists of users, and our own sections have.
+_RESERVED = re.compile(
+    r".*:.*|.*-be\d+_\d+(-users)?|(tcpFE|service)_\d+|tls-\d+|no-route|services|exporter|stats|docker|defaultUsers"
+)
 _SPARES, _SHAPES = 32, 3
 _CONDITIONS = 3  # each with up to eight values and some words around them: a line takes 64 words
 _PLAIN = parse({"serviceName": "plain.service", "servicePath": "/", "port": "80"})
@@ -110,11 +114,12 @@ class TemplateBackend(NamedTuple):
 
 
 class Snippet(NamedTuple):
-    """What a service's own templates say: lines of the frontend, whole sections."""
+    """What a service's own templates say: lines of the frontend, whole sections and their names."""
 
     service: str
     lines: str
     sections: str
+    names: tuple[str, ...] = ()
 
 
 class Rewriting(NamedTuple):
@@ -284,7 +289,7 @@ class Renderer:
         backends += listening.backends
         servers = {backend.name: self._placed(backend, endpoints) for backend in backends}
         snippets = [self._snippet_of(service, backends, servers) for service in table.templated]
-        _require_own_names(snippets)
+        _require_own_names(sorted(snippets, key=lambda snippet: table.parts[snippet.service].candidate.age))
         backends = [backend for backend in backends if not backend.service.template_be_path]
         sections = {backend.name: self._section(backend) for backend in backends}
         self._forget_but(servers)
@@ -389,20 +394,27 @@ class Renderer:
             "parameters": {**public(service.destinations[0]), **public(service)},
             "backends": [TemplateBackend(b.name, b.port, b.destination, servers[b.name]) for b in own],
         }
-        lines, sections = "", ""
+        lines, sections, defined = "", "", []
         if service.template_fe_path:
             lines = self._templates.frontend_lines(service.template_fe_path, **context)
         if service.template_be_path:
             written = self._templates.backend_sections(service.template_be_path, **context)
-            defined = set(re.findall(r"^\s*(?:backend|listen)\s+(\S+)", written, re.MULTILINE))
+            defined = section_names(written)
             missing = [backend.name for backend in own if backend.name not in defined]
             if missing and not lines:
                 raise InvalidTemplate(
                     f"templateBePath: {service.template_be_path}: the service's routes lead to the backend"
                     f" {missing[0]}, which it does not define"
                 )
+            allowed = {name for backend in own for name in (backend.name, f"{backend.name}-users")}
+            if reserved := next((n for n in defined if n not in allowed and _RESERVED.fullmatch(n)), None):
+                raise InvalidTemplate(
+                    f"templateBePath: {service.template_be_path}: {reserved} may be the name of another service's"
+                    " backend, or of a part of Flowproxy's; give it another one, such as"
+                    f" {service.service_name}-own"
+                )
             sections = f"# service {service.service_name}\n{written}"
-        return Snippet(service.service_name, lines, sections)
+        return Snippet(service.service_name, lines, sections, tuple(defined))
 
     def _rewriting(self, rewrite: Rewrite) -> Rewriting:
         search = limited(rewrite.search) if self._match_limits else rewrite.search
@@ -499,8 +511,18 @@ def _named(rules: Iterable[Rule]) -> dict[Condition, Acl]:
     return named
 
 
-def _require_own_names(snippets: Iterable[Snippet]) -> None:
-    """HAProxy joins ACLs of one name, so that one service's would decide over another's. Raises InvalidTemplate."""
+def _require_own_names(snippets: Collection[Snippet]) -> None:
+    """HAProxy joins ACLs of one name, so that one service's would decide over another's; and of two sections of a name
+    it may take the wrong one. Raises InvalidTemplate."""
+    sections: dict[str, str] = {}
+    for snippet in snippets:
+        for name in snippet.names:
+            owner = sections.setdefault(name, snippet.service)
+            if owner != snippet.service:
+                raise InvalidTemplate(
+                    f"templateBePath: the section {name} is service {owner}'s already; give it another name",
+                    [snippet.service],
+                )
     owners: dict[str, str] = {}
     for snippet in snippets:
         for name in re.findall(r"^\s*acl\s+(\S+)", snippet.lines, re.MULTILINE):

@@ -14,8 +14,8 @@ look-up, in order, and when none holds the next map is asked.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
@@ -32,10 +32,12 @@ from flowproxy.patterns import (
     search_of,
     steps_of,
 )
-from flowproxy.protection import better_protected, compares_normal_forms, told_apart
+from flowproxy.safeguards import better_protected, compares_normal_forms, told_apart
 
 EXACT, WILDCARD, PATTERN, ANY, DEFAULT = STAGES = ("exact", "wildcard", "pattern", "any", "default")
 CONDITIONAL = "?"
+# Who wins a conflict when it is not another service.
+FOLDER, NO_SERVICE = "the folder of certificates", "no service"
 
 
 class Request(NamedTuple):
@@ -163,10 +165,35 @@ Seniority: TypeAlias = tuple[bool, str, float, str, int]
 
 
 class Candidate(NamedTuple):
-    """A service with what decides between equals: when it first appeared, in seconds since 1970."""
+    """A service with what decides between equals: when it first appeared, in seconds since 1970.
+
+    `owner` is who answers for it: its stack, or the environment; empty where it answers for itself alone.
+    """
 
     service: Service
     created: float
+    owner: str = ""
+
+    @property
+    def age(self) -> tuple[float, str]:
+        """Sorts the oldest first."""
+        return (self.created, self.service.service_name)
+
+    @property
+    def owned_by(self) -> str:
+        """In words."""
+        return self.owner or f"service {self.service.service_name}, which is of no stack"
+
+    @property
+    def seniority(self) -> tuple[bool, str, float, str]:
+        """Sorts equals: an explicit aclName, then the older, then the name."""
+        acl = self.service.acl_name
+        return (acl is None, acl or "", self.created, self.service.service_name)
+
+    def is_beside(self, other: Candidate) -> bool:
+        """Whether both have one owner."""
+        same = self.service.service_name == other.service.service_name
+        return same or (bool(self.owner) and self.owner == other.owner)
 
 
 class Route(NamedTuple):
@@ -259,7 +286,8 @@ class Conflict(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What one service adds to the table; each route with its place, the stage and the key in that stage's map.
+    """What one service adds to the table, and what is odd about it. Each route stands with its place: the stage, and
+    the key in that stage's map.
 
     `steps` is what its patterns cost a request, for each stage and host that has some.
     """
@@ -268,24 +296,59 @@ class Part(NamedTuple):
     backends: tuple[Backend, ...]
     routes: tuple[tuple[tuple[str, str], Route], ...]
     steps: Mapping[tuple[str, str], int]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class RouteTable:
     """The routes of all services: map name -> key -> value, the rules after each map. `parts` are the services by name,
-    `templated` those that bring templates, whose routes nobody knows."""
+    `places` their routes by stage and key, the most specific first and without those that lost a conflict, `warnings`
+    what is odd about their ports, `templated` those that bring templates, whose routes nobody knows."""
 
     parts: Mapping[str, Part]
     maps: Mapping[str, Mapping[str, str]]
     rules: Mapping[str, tuple[Rule, ...]]
     wildcard_depths: tuple[int, ...]
     conflicts: tuple[Conflict, ...]
+    warnings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    places: Mapping[tuple[str, str], Sequence[Route]] = field(default_factory=dict, repr=False)
     templated: tuple[Service, ...] = ()
 
     @cached_property
     def routes(self) -> tuple[Route, ...]:
         """All of them, the most specific first."""
         return tuple(sorted((route for part in self.parts.values() for _, route in part.routes), key=lambda r: r.rank))
+
+    def warnings_of(self, name: str) -> tuple[str, ...]:
+        """What is odd about a service as it is compiled."""
+        part = self.parts.get(name)
+        return (*(part.warnings if part else ()), *self.warnings.get(name, ()))
+
+    def holders(self, host: str) -> list[Candidate]:
+        """The services with a route of this very host, of a wildcard above it, or of a pattern that it matches; regular
+        expressions are not tried. Without those of any host."""
+        labels = host.split(".")
+        names = [host, *(f"*.{'.'.join(labels[start:])}" for start in range(1, len(labels)))]
+        found = {name for pattern in names for name in self._by_host.get(pattern, ())}
+        for route in self._of_patterns:
+            tested = [c for c in route.conditions if c.kind == "host" and not c.how.startswith("reg")]
+            if tested and all(compares(c.how, host, c.values) for c in tested):
+                found.add(route.service)
+        return [self.parts[name].candidate for name in found]
+
+    @cached_property
+    def _by_host(self) -> Mapping[str, Set[str]]:
+        """The names of the services with a route of each host, as written."""
+        services: dict[str, set[str]] = {}
+        for name, part in self.parts.items():
+            for _, route in part.routes:
+                if route.host:
+                    services.setdefault(route.host, set()).add(name)
+        return services
+
+    @cached_property
+    def _of_patterns(self) -> tuple[Route, ...]:
+        return tuple(route for part in self.parts.values() for (stage, _), route in part.routes if stage == PATTERN)
 
     @cached_property
     def backends(self) -> tuple[Backend, ...]:
@@ -315,7 +378,7 @@ class Compiler:
             name = candidate.service.service_name
             part = self._parts.get(name)
             if part is None or part.candidate.service is not candidate.service or part.candidate != candidate:
-                part = _part(candidate, candidate.service.acl_name or name)
+                part = _part(candidate)
             parts[name] = part
         self._parts = parts
         return _table(_with_backends_of_their_own(parts))
@@ -355,13 +418,19 @@ def _table(parts: Mapping[str, Part]) -> RouteTable:
         rules={stage: tuple(listed) for stage, listed in rules.items()},
         wildcard_depths=tuple(sorted(depths, reverse=True)),
         conflicts=tuple(sorted(conflicts)),
+        places=places,
         templated=tuple(candidate.service for candidate in by_seniority(bringing)),
     )
 
 
 def by_seniority(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Who comes first among equals: an explicit aclName, then the older, then the name."""
-    return sorted(candidates, key=_seniority)
+    """Who comes first among equals."""
+    return sorted(candidates, key=lambda candidate: candidate.seniority)
+
+
+def by_age(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """The oldest first."""
+    return sorted(candidates, key=lambda candidate: candidate.age)
 
 
 def covers_host(pattern: str, host: str) -> bool:
@@ -371,16 +440,7 @@ def covers_host(pattern: str, host: str) -> bool:
     return not pattern or pattern == host
 
 
-def _seniority(candidate: Candidate) -> tuple[bool, str, float, str]:
-    acl = candidate.service.acl_name
-    return (acl is None, acl or "", candidate.created, candidate.service.service_name)
-
-
-def _age(candidate: Candidate) -> tuple[float, str]:
-    return (candidate.created, candidate.service.service_name)
-
-
-def _part(candidate: Candidate, stem: str) -> Part:
+def _part(candidate: Candidate, *, of_its_own: bool = False) -> Part:
     """Every destination's backends, and their routes: each of its hosts with each of its paths."""
     service = candidate.service
     backends: list[Backend] = []
@@ -389,15 +449,17 @@ def _part(candidate: Candidate, stem: str) -> Part:
     for destination in service.destinations:
         if destination.req_mode != "http":
             continue
-        seniority = (*_seniority(candidate), destination.index)
+        seniority = (*candidate.seniority, destination.index)
         better = better_protected(destination, siblings)
-        for backend, source_port in _backends(service, destination, stem):
+        for backend, source_port in _backends(service, destination, of_its_own):
             backends.append(backend)
             if service.template_fe_path:
                 continue
             claims = list(_claims(service, destination, source_port, siblings))
             wanted = [(claim, backend.name, False) for claim in claims]
-            wanted += [(claim, other, False) for claim, other in _diverted(service, better, claims, stem)]
+            wanted += [
+                (claim, other, False) for claim, other in _diverted(service, better, claims, of_its_own=of_its_own)
+            ]
             if not backend.is_https_port:
                 wanted += [(Claim(host, "/", ()), backend.name, False) for host in destination.redirect_from_domain]
                 if service.is_default_backend and destination is service.destinations[0]:
@@ -411,7 +473,17 @@ def _part(candidate: Candidate, stem: str) -> Part:
     steps: dict[tuple[str, str], int] = {}
     for group, condition in {(route.group, c) for route in routes for c in route.conditions if c.has_patterns}:
         steps[group] = steps.get(group, 0) + condition.steps
-    return Part(candidate, tuple(backends), tuple(((route.stage, _key(route)), route) for route in routes), steps)
+    placed = tuple(((route.stage, _key(route)), route) for route in routes)
+    return Part(candidate, tuple(backends), placed, steps, tuple(_doubled(placed)))
+
+
+def _doubled(placed: Iterable[tuple[tuple[str, str], Route]]) -> Iterable[str]:
+    """Routes of one service that are asked for twice with two backends: the second never serves."""
+    claimed: dict[object, Route] = {}
+    for place, route in sorted(placed, key=lambda item: item[1].rank):
+        first = claimed.setdefault((place, frozenset(route.conditions)), route)
+        if first.backend != route.backend:
+            yield f"the route {route} leads to {first.backend}; another destination of this service asks for it too"
 
 
 def _with_backends_of_their_own(parts: Mapping[str, Part]) -> Mapping[str, Part]:
@@ -422,11 +494,11 @@ def _with_backends_of_their_own(parts: Mapping[str, Part]) -> Mapping[str, Part]
         return parts
     taken: set[str] = set()
     own = {}
-    for candidate in sorted((part.candidate for part in parts.values()), key=_age):
+    for candidate in by_age(part.candidate for part in parts.values()):
         name = candidate.service.service_name
         part = parts[name]
         if not taken.isdisjoint(backend.name for backend in part.backends):
-            part = _part(candidate, f"{name}:")  # no name of a service holds a colon
+            part = _part(candidate, of_its_own=True)
         taken.update(backend.name for backend in part.backends)
         own[name] = part
     return own
@@ -437,13 +509,20 @@ def _without_equal_claims(routes: Iterable[Route], conflicts: set[Conflict]) -> 
     claimed: dict[frozenset[Condition], Route] = {}
     for route in sorted(routes, key=lambda route: route.rank):
         winner = claimed.setdefault(frozenset(route.conditions), route)
-        if winner is not route:
+        if winner.service != route.service:
             conflicts.add(Conflict(str(route), winner.service, route.service))
     return list(claimed.values())
 
 
-def _backends(service: Service, destination: Destination, stem: str) -> Iterable[tuple[Backend, int | None]]:
+def name_of_its_own(kind: str, name: str, port: int | None, index: int | None = None) -> str:
+    """Return the name of a backend that no other one can come to: neither a name that a service gives itself nor the
+    kinds `http`, `https`, `tcp`, `sni` and `group` hold a colon, and the other backends of services hold none."""
+    return f"{kind}:{name}:{port}" if index is None else f"{kind}:{name}:{port}_{index}"
+
+
+def _backends(service: Service, destination: Destination, of_its_own: bool) -> Iterable[tuple[Backend, int | None]]:
     """With the port that the requests must have come in on. A destination with an httpsPort has two."""
+    stem = service.acl_name or service.service_name
     host = destination.outbound_hostname or service.service_name
     for port, prefix, source_port in (
         (destination.port, "", destination.src_port or (80 if destination.https_port else None)),
@@ -451,6 +530,8 @@ def _backends(service: Service, destination: Destination, stem: str) -> Iterable
     ):
         if port:
             name = f"{prefix}{stem}-be{port}_{destination.index}"
+            if of_its_own:
+                name = name_of_its_own("https" if prefix else "http", service.service_name, port, destination.index)
             yield Backend(name, service, destination, port, bool(prefix), ((host, port),)), source_port
 
 
@@ -467,11 +548,11 @@ def _claims(
 
 
 def _diverted(
-    service: Service, better: Iterable[Destination], claims: list[Claim], stem: str
+    service: Service, better: Iterable[Destination], claims: list[Claim], *, of_its_own: bool
 ) -> Iterable[tuple[Claim, str]]:
     """What must be left to better protected destinations because of the path's normal form; with their backends."""
     for other in better:
-        for backend, source_port in _backends(service, other, stem):
+        for backend, source_port in _backends(service, other, of_its_own):
             theirs = (*_conditions(other, source_port), *_of_normal_form(other))
             for host, *for_host in _hosts(service, other):
                 for claim in claims:
@@ -536,6 +617,22 @@ def _hosts(service: Service, destination: Destination) -> Iterable[tuple[Any, ..
     yield from ((domain,) for domain in domains if domain.startswith("*.") or not (how or domain.startswith("*")))
 
 
+def asked_hosts(service: Service) -> tuple[list[str], list[Condition]]:
+    """Return the hosts that a service's http routes are for: names and wildcards as they are written, and patterns. A
+    name that is compared in another way than whole is among both, a regular expression is no name."""
+    names: list[str] = []
+    patterns: list[Condition] = []
+    for destination in service.destinations:
+        if destination.req_mode != "http":
+            continue
+        names += destination.redirect_from_domain
+        for host, *conditions in _hosts(service, destination):
+            patterns += conditions
+            names += [host] if host else []
+            names += [v for c in conditions if not c.how.startswith(("reg", "end")) for v in c.values]
+    return names, patterns
+
+
 def _paths(destination: Destination) -> Iterable[tuple[Any, ...]]:
     how = _how(destination)
     if how == "beg":
@@ -578,7 +675,7 @@ def _beyond_budget(parts: Iterable[Part], conflicts: set[Conflict]) -> set[tuple
     spent: dict[tuple[str, str], int] = {}
     first: dict[tuple[str, str], str] = {}
     beyond = set()
-    for part in sorted((part for part in parts if part.steps), key=lambda part: _seniority(part.candidate)):
+    for part in sorted((part for part in parts if part.steps), key=lambda part: part.candidate.seniority):
         name = part.candidate.service.service_name
         for group, steps in sorted(part.steps.items()):
             oldest = first.setdefault(group, name)
@@ -587,7 +684,7 @@ def _beyond_budget(parts: Iterable[Part], conflicts: set[Conflict]) -> set[tuple
                 continue
             beyond.add((name, group))
             wanted = f"regular expressions for {group[1] or '*'} (all services may cost a request {MOST_STEPS} steps)"
-            conflicts.add(Conflict(wanted, oldest, name))
+            conflicts.add(Conflict(wanted, oldest if oldest != name else NO_SERVICE, name))
     return beyond
 
 

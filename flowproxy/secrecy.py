@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 HIDDEN = "(hidden)"
 
-_PARAMETERS = frozenset({"users", "servicecert"})
+_PARAMETERS = frozenset({"users", "servicecert", "grouptoken"})
 _IN_CONFIGURATION = re.compile(
     r"(\b(?:insecure-)?password[ \t]+|\bstats[ \t]+auth[ \t]+|\b(?:proxy-)?authorization[ \t]+)(?P<secret>\S.*)",
     re.IGNORECASE,

@@ -6,10 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from flowproxy.certificate import Certificate
 from flowproxy.parameters import certificate_of
-from flowproxy.routing import Candidate, Conflict, Route, RouteTable
-
-FOLDER = "the folder of certificates"
-NOBODY = "no service"
+from flowproxy.routing import FOLDER, NO_SERVICE, Candidate, Conflict, Route, RouteTable
 
 
 def with_those_of_services(
@@ -63,7 +60,7 @@ def _clashes(
         # The wildcard of a certificate stands for one label, that of a route for any number.
         showing = shown.get(domain) or shown.get(f"*.{domain.partition('.')[2]}")
         place = next((roots[pattern] for pattern in _patterns(domain) if pattern in roots), ())
-        holder = min((route.service for route in _winners(place)), key=lambda name: ages[name], default=NOBODY)
+        holder = min((route.service for route in _winners(place)), key=lambda name: ages[name], default=NO_SERVICE)
         if showing or holder != service:
             yield domain, showing or holder
 

@@ -270,6 +270,12 @@ class Settings(BaseSettings):
         description="Requests that one service may have under way or waiting; more are answered with 503. A quarter of"
         " the connections that HAProxy may have, without it.",
     )
+    hosts: Literal["shared", "stack"] = Field(
+        "shared",
+        validation_alias=_own("HOSTS"),
+        description="`stack`: a host belongs to the stack of the oldest service that asks for it, and services of other"
+        " stacks are refused it, unless that service sets `shareHost`. `shared`: everybody may ask for every host.",
+    )
     hard_stop_after: Seconds = Field(
         300,
         validation_alias=_own("HARD_STOP_AFTER"),

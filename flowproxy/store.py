@@ -61,6 +61,7 @@ class Store:
                     Origin(saved["origin"]),
                     float(saved["created"]),
                     parameters,
+                    str(saved.get("stack", "")),
                 )
             except (OSError, ValueError, KeyError, AttributeError, TypeError, InvalidService) as error:
                 self._unreadable.add(path)
@@ -116,4 +117,5 @@ class Store:
 
 def _described(entry: Entry) -> str:
     content = {"origin": entry.origin, "created": entry.created, "parameters": dict(entry.parameters)}
+    content |= {"stack": entry.stack} if entry.stack else {}
     return json.dumps(content, indent=1)

@@ -374,7 +374,8 @@ class Swarm:
                 continue
             parameters = parameters_of(service, name, self._settings.label_prefix)
             known = self._registry.get(name)
-            if known and known[1:] == (Origin.SWARM, service.created, parameters) and not self._registry.refusal(name):
+            present = (Origin.SWARM, service.created, parameters, service.stack)
+            if known and known[1:] == present and not self._registry.refusal(name):
                 continue
             self._deprecations.tell(parameters)
             try:
@@ -389,7 +390,7 @@ class Swarm:
                 continue
             for warning in asked.warnings if known is None or known.service != asked else ():
                 _log.warning("label has no effect", service=name, warning=warning)
-            self._registry.put(Entry(asked, Origin.SWARM, service.created, parameters))
+            self._registry.put(Entry(asked, Origin.SWARM, service.created, parameters, service.stack))
             if remark := self._without_short_name(service):
                 self._remark(service, remark)
 

@@ -5,6 +5,7 @@ All are rendered in Jinja2's sandbox: a template sees values, and changes nothin
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,6 +24,7 @@ OURS = next(
 FILTERS = ("word", "words", "line", "weak", "argument", "duration", "comment")
 
 _LARGEST = 1 << 20
+_NAMED = re.compile(r"[\w-]+[ \t]+(?P<name>[\w.:-]+)(?:[ \t].*)?", re.ASCII)
 _FOR_BACKENDS = frozenset({"backend", "listen", "userlist", "resolvers", "cache", "fcgi-app", "http-errors"})
 
 
@@ -70,6 +72,8 @@ class Templates:
         for line, keyword in lines:
             if keyword in quoting.SECTIONS - _FOR_BACKENDS:
                 raise InvalidTemplate(f"{what}: {line!r} would change what is not the service's")
+            if keyword in quoting.SECTIONS and not _NAMED.fullmatch(line):
+                raise InvalidTemplate(f"{what}: {line!r} must be `{keyword} name`, with a name without quotes")
         return text
 
     def _of_service(self, what: str, path: str, context: dict[str, object]) -> str:
@@ -98,6 +102,13 @@ class Templates:
             raise InvalidTemplate(f"{what}: it is no text in UTF-8") from None
         except jinja2.TemplateError as error:
             raise InvalidTemplate(f"{what}: {explained(error)}") from None
+
+
+def section_names(sections: str) -> list[str]:
+    """Return the names of the sections that `backend_sections` gave."""
+    lines = (line.strip() for line in sections.splitlines())
+    found = (_NAMED.fullmatch(line) for line in lines if quoting.keyword(line) in quoting.SECTIONS)
+    return [named["name"] for named in found if named]
 
 
 def explained(error: Exception) -> str:

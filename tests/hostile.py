@@ -51,6 +51,8 @@ PLAIN = {
     "discoveryType": "vip",
     "balanceGroup": "leastconn",
     "serviceCert": make_certificate("evil.org", key="rsa1024")[0],  # Python reads it, HAProxy refuses it
+    "serviceGroup": "evil",
+    "groupToken": "evil",
 }
 NASTY = [
     *("\n", "\r", "\0", "\t", "\x0b", "\x1c", "\x85", "\u2028", " ", "  ", "#", "'", '"', "\\", "`", "\\n", "'\"'"),
@@ -97,6 +99,9 @@ NASTY = [
     ".",
     "use_backend other-be80_0",
     "spare:1",
+    "tcp:other:80_0",
+    "group:evil:19990",
+    "other",
     "no-route",
     "route-found",
     "x" * 100_000,
@@ -120,7 +125,11 @@ NASTY += [
     ",".join(f"*.evil{i}.org" for i in range(100)),
     ":".join(["^/(a|b)*c,/"] * 120),
 ]
-PARAMETERS = sorted({*SERVICE_PARAMETERS, *DESTINATION_PARAMETERS, *DEPRECATED} - {"serviceName", "distribute"})
+# Another spelling of the name is no other name.
+SPELLED = {"servicename", "SERVICENAME", "ServiceName"}
+PARAMETERS = sorted(
+    {*SERVICE_PARAMETERS, *DESTINATION_PARAMETERS, *DEPRECATED, *SPELLED} - {"serviceName", "distribute"}
+)
 
 
 class Hostile(NamedTuple):
@@ -144,3 +153,33 @@ def value_of(parameter: str) -> st.SearchStrategy[str]:
 
 
 HOSTILE = st.sampled_from(PARAMETERS).flatmap(lambda name: st.builds(Hostile, st.just(name), value_of(name)))
+
+# Names that two services might come to, whatever their modes are; VICTIMS have some of them.
+_NAMES = ["other", "https-other", "db", "tls", "dbs", "evil", "first.org", "tcp", "group", "other-be80", "spare"]
+_HOSTS = ["first.org", "x.first.org", "tls.first.org", "tls.org", "TLS.org", "*", "other"]
+VICTIMS = [
+    {"serviceName": "other", "servicePath": "/other", "port": "80", "httpsPort": "81", "aclName": "other"},
+    {"serviceName": "a.first", "serviceDomain": "first.org,*.first.org", "port": "80"},
+    {"serviceName": "db", "reqMode": "tcp", "srcPort": "19990", "port": "80"},
+    {"serviceName": "one", "reqMode": "tcp", "srcPort": "19991", "serviceGroup": "dbs", "port": "80"},
+    {"serviceName": "tls", "reqMode": "sni", "srcPort": "19992", "servicePath": "tls.org", "port": "80"},
+    {"serviceName": "tls2", "reqMode": "sni", "srcPort": "443", "servicePath": "tls.org", "port": "80"},
+]
+COLLIDING = st.fixed_dictionaries(
+    {"serviceName": st.sampled_from(["evil", "https-other", "a"]), "port": st.sampled_from(["80", "81"])},
+    optional={
+        "aclName": st.sampled_from(_NAMES),
+        "servicename": st.sampled_from(_NAMES),
+        "serviceGroup": st.sampled_from(_NAMES),
+        "groupToken": st.sampled_from(_NAMES),
+        "reqMode": st.sampled_from(["http", "tcp", "sni"]),
+        "srcPort": st.sampled_from(["19990", "19991", "19992", "443", "80"]),
+        "httpsPort": st.sampled_from(["80", "81"]),
+        "servicePath": st.sampled_from([*_HOSTS, "/other"]),
+        "serviceDomain": st.sampled_from(_HOSTS),
+        "pathType": st.sampled_from(["req_ssl_sni -i -m beg", "req_ssl_sni -m end", "req_ssl_sni", "path_reg"]),
+        "timeoutClient": st.just("1ms"),
+        "debug": st.just("true"),
+        "debugFormat": st.just("evil"),
+    },
+)

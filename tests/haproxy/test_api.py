@@ -52,7 +52,7 @@ def test_an_answer_has_every_field_of_the_system_we_replace(api: Controller) -> 
     assert destination["Port"] == "80"
     assert destination["ReqMode"] == "http"
     assert destination["ServiceDomain"] == ["acme.com"]
-    assert answer.keys() == set(FIELDS.split())
+    assert answer.keys() == {*FIELDS.split(), "Conflicts", "Overlaps"}
     assert destination.keys() == set(DESTINATION_FIELDS.split())
 
 

@@ -21,8 +21,10 @@ OUT = {"outboundHostname": "127.0.0.1"}
 class Echo:
     """Says its name to whoever connects, over TLS where it has a certificate."""
 
-    def __init__(self, name: str, domain: str = "", folder: Path | None = None) -> None:
-        self.server = socket.create_server(("127.0.0.1", 0))
+    def __init__(
+        self, name: str, domain: str = "", folder: Path | None = None, at: tuple[str, int] = ("127.0.0.1", 0)
+    ) -> None:
+        self.server = socket.create_server(at)
         self.port = str(self.server.getsockname()[1])
         self.context: ssl.SSLContext | None = None
         if folder:
@@ -55,8 +57,8 @@ def _until_closed(connection: socket.socket) -> None:
 def echo(tmp_path: Path) -> Iterator[Callable[..., Echo]]:
     echoes: list[Echo] = []
 
-    def start(name: str, domain: str = "") -> Echo:
-        echoes.append(Echo(name, domain, tmp_path if domain else None))
+    def start(name: str, domain: str = "", at: tuple[str, int] = ("127.0.0.1", 0)) -> Echo:
+        echoes.append(Echo(name, domain, tmp_path if domain else None, at))
         return echoes[-1]
 
     yield start
@@ -174,6 +176,7 @@ def test_a_group_shares_one_port(controller: Controller, echo: Callable[..., Ech
     controller.start()
     port = free_port()
     group = {"reqMode": "tcp", "srcPort": str(port), "serviceGroup": "dbs", "balanceGroup": "leastconn"}
+    group["groupToken"] = "open sesame"
     one, two = echo("one"), echo("two")
     controller.reconfigure("one", port=one.port, outboundHostname="127.0.0.1", **group)
     controller.reconfigure("two", port=two.port, outboundHostname="localhost", **group)
@@ -245,3 +248,170 @@ def test_the_port_of_the_statistics_is_nobodys(controller: Controller, origin: O
     assert controller.reconfigure("web", **given).status == 200
     assert "of the statistics" in controller.status["conflicts"][0]["route"]
     assert fetch(int(port), "/admin?stats").status == 401
+
+
+# Who has which port, name and backend
+
+
+def test_two_services_of_one_acl_name_keep_their_own_connections(
+    controller: Controller, echo: Callable[..., Echo]
+) -> None:
+    controller.start()
+    ports = free_port(), free_port()
+    mine = echo("a")
+    echo("b", at=("127.0.0.2", int(mine.port)))
+    for name, port, address in (("a", ports[0], "127.0.0.1"), ("b", ports[1], "127.0.0.2")):
+        given = {"srcPort": str(port), "port": mine.port, "outboundHostname": address, "aclName": "same"}
+        assert controller.reconfigure(name, reqMode="tcp", **given).status == 200
+
+    assert [hear(ports[0]) for _ in range(4)] == ["a"] * 4
+    assert [hear(ports[1]) for _ in range(4)] == ["b"] * 4
+
+
+def test_a_tcp_service_does_not_replace_an_http_backend(
+    controller: Controller, origin: Origins, echo: Callable[..., Echo]
+) -> None:
+    controller.start()
+    port = str(origin("web").port)
+    echo("evil", at=("127.0.0.2", int(port)))
+    controller.reconfigure("web", servicePath="/", port=port, **OUT)
+    listening = free_port()
+    given = {"srcPort": str(listening), "port": port, "outboundHostname": "127.0.0.2", "aclName": "web"}
+    assert controller.reconfigure("evil", reqMode="tcp", **given).status == 200
+
+    assert [controller.get("/").text.split()[0] for _ in range(4)] == ["web"] * 4
+    assert hear(listening) == "evil"
+
+
+@pytest.mark.parametrize("token", [{}, {"groupToken": "Open sesame"}])
+def test_a_group_is_not_joined_without_its_token(
+    controller: Controller, echo: Callable[..., Echo], token: dict[str, str]
+) -> None:
+    controller.start()
+    port = free_port()
+    group = {"reqMode": "tcp", "srcPort": str(port), "serviceGroup": "dbs"}
+    controller.reconfigure("one", port=echo("one").port, groupToken="open sesame", **group, **OUT)
+    evil = {"aclName": "0", "outboundHostname": "localhost", **group, **token}
+    answer = controller.reconfigure("evil", port=echo("evil").port, **evil)
+
+    assert answer.status == 200
+    assert f"port {port}: its group dbs is that of service one" in answer.json["Message"]
+    assert "both need the same groupToken" in answer.json["Message"]
+    assert [hear(port) for _ in range(4)] == ["one"] * 4
+    paths = ("/v1/services", "/v1/config", "/v1/config?type=json", "/v1/status", "/v1/routes")
+    assert not any("sesame" in controller.api(path).text for path in paths)
+    assert "sesame" not in answer.text + controller.log.read_text()
+
+
+def test_services_of_the_environment_are_one_owner_of_a_group(
+    controller: Controller, echo: Callable[..., Echo]
+) -> None:
+    port = free_port()
+    given: dict[str, str] = {}
+    for number, (name, host) in enumerate((("one", "127.0.0.1"), ("two", "localhost")), 1):
+        values = {"SERVICE_NAME": name, "OUTBOUND_HOSTNAME": host, "PORT": echo(name).port, "REQ_MODE": "tcp"}
+        values |= {"SRC_PORT": str(port), "SERVICE_GROUP": "dbs"}
+        given |= {f"DFP_SERVICE_{number}_{key}": value for key, value in values.items()}
+    controller.start(**given)
+
+    assert eventually(lambda: {hear(port) for _ in range(4)} == {"one", "two"})
+
+
+def test_a_name_on_an_sni_port_is_one_services_and_goes_before_patterns(
+    controller: Controller, echo: Callable[..., Echo]
+) -> None:
+    controller.start()
+    port = free_port()
+    shared = {"reqMode": "sni", "srcPort": str(port), **OUT}
+    controller.reconfigure("first", port=echo("first", "a.org").port, servicePath="a.org", **shared)
+    second = controller.reconfigure("second", port=echo("second", "a.org").port, servicePath="A.org,b.org", **shared)
+    pattern = {"servicePath": ".", "pathType": "req_ssl_sni -i -m sub", "aclName": "0"}
+    controller.reconfigure("all", port=echo("all", "c.org").port, **pattern, **shared)
+
+    assert second.json["Conflicts"] == [
+        {"route": f"port {port}: the server name A.org", "winner": "first", "loser": "second"}
+    ]
+    assert [hear(port, name) for name in ("a.org", "b.org", "c.org")] == ["first", "second", "all"]
+
+
+@pytest.mark.parametrize("asked", ["web.org", "WEB.org", "x.below.org", "old.org", "certified.org", "x.certified.org"])
+def test_sni_does_not_take_the_tls_of_an_http_route_or_certificate(
+    tls: Tls, origin: Origins, echo: Callable[..., Echo], asked: str
+) -> None:
+    (tls.certs / "own").write_text(make_certificate("certified.org", "*.certified.org")[0])
+    tls.begin()
+    domains = {"serviceDomain": "web.org,*.below.org,certified.org,*.certified.org", "redirectFromDomain": "old.org"}
+    tls.reconfigure("web", port=str(origin("web").port), **domains, **OUT)
+    evil = {"servicePath": f"{asked},evil.org", "srcPort": str(tls.tls), "port": echo("evil", "evil.org").port}
+    answer = tls.reconfigure("evil", reqMode="sni", **evil, **OUT)
+
+    assert f"port {tls.tls}: the TLS of {asked.lower()}" in answer.json["Message"]
+    assert answer.json["Conflicts"][0]["loser"] == "evil"
+    assert tls.get_tls("/", asked).status in (200, 301)
+    assert hear(tls.tls, "evil.org") == "evil"
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        {"servicePath": "web", "pathType": "req_ssl_sni -i -m beg"},
+        {"servicePath": ".", "pathType": "req_ssl_sni -m sub"},
+        {"servicePath": ".*", "pathType": "req_ssl_sni -m reg"},
+        {"servicePath": "org", "pathType": "req_ssl_sni -m end"},
+    ],
+)
+def test_sni_patterns_are_not_for_the_tls_port_of_http_routes(
+    tls: Tls, origin: Origins, echo: Callable[..., Echo], pattern: dict[str, str]
+) -> None:
+    (tls.certs / "own").write_text(make_certificate("a.org")[0])
+    tls.begin()
+    tls.reconfigure("web", port=str(origin("web").port), serviceDomain="web.org", **OUT)
+    evil = {"srcPort": str(tls.tls), "port": echo("evil", "evil.org").port, **pattern}
+    answer = tls.reconfigure("evil", reqMode="sni", **evil, **OUT)
+
+    assert "only whole server names are taken and no patterns" in answer.json["Message"]
+    assert tls.get_tls("/", "web.org").text.split()[0] == "web"
+
+
+def test_an_older_sni_service_keeps_its_name_and_the_younger_http_service_reads_it(
+    tls: Tls, origin: Origins, echo: Callable[..., Echo]
+) -> None:
+    (tls.certs / "own").write_text(make_certificate("a.org")[0])
+    tls.begin()
+    through = {"servicePath": "db.org", "srcPort": str(tls.tls), "port": echo("db", "db.org").port}
+    tls.reconfigure("db", reqMode="sni", **through, **OUT)
+    answer = tls.reconfigure("web", port=str(origin("web").port), serviceDomain="db.org", **OUT)
+
+    assert answer.json["Message"] == f"port {tls.tls}: the TLS of db.org; service db has it"
+    assert hear(tls.tls, "db.org") == "db"
+    assert tls.get("/", "db.org").text.split()[0] == "web"
+
+
+def test_one_sni_service_sets_nothing_for_the_http_routes_beside_it(
+    tls: Tls, origin: Origins, echo: Callable[..., Echo]
+) -> None:
+    (tls.certs / "own").write_text(make_certificate("a.org")[0])
+    tls.begin(DEBUG="true")
+    tls.reconfigure("web", port=str(origin("web").port), serviceDomain="a.org", **OUT)
+    settings = {"timeoutClient": "1ms", "clitcpka": "true", "debug": "true", "debugFormat": "evil-format"}
+    own = {"servicePath": "evil.org", "srcPort": str(tls.tls), "port": echo("evil", "evil.org").port}
+    assert tls.reconfigure("evil", reqMode="sni", **own, **settings, **OUT).status == 200
+
+    with tls.connect("a.org") as connection:
+        connection.settimeout(1)
+        with pytest.raises(TimeoutError):  # and not the end of the connection after one millisecond
+            connection.recv(1)
+    text = tls.api("/v1/config").text
+    assert not any(setting in text for setting in ("evil-format", "timeout client 1ms", "clitcpka"))
+
+
+def test_the_log_format_of_a_port_is_what_all_its_services_ask_for(
+    controller: Controller, echo: Callable[..., Echo]
+) -> None:
+    controller.start()
+    shared = {"reqMode": "sni", "srcPort": str(free_port()), "debug": "true", **OUT}
+    controller.reconfigure("one", port=echo("one").port, servicePath="one.org", debugFormat="format-one", **shared)
+    assert "log-format format-one" in controller.api("/v1/config").text
+    controller.reconfigure("two", port=echo("two").port, servicePath="two.org", **shared)
+
+    assert "format-one" not in controller.api("/v1/config").text

@@ -145,3 +145,27 @@ def test_a_broken_template_of_the_operators_stops_the_start(controller: Controll
 
     assert controller.process.wait(20) == 1
     assert f"flowproxy: template {base}: line 2: " in controller.log.read_text()
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "backend web-be80_0\n    server x 127.0.0.1:1",
+        "userlist web-be80_0-users\n    user evil insecure-password evil",
+        "backend tcp:web:80_0\n    mode tcp",
+        "backend no-route",
+        'backend "web-be80_0"',
+        "backend evil-own",
+    ],
+)
+def test_a_template_defines_no_section_that_may_be_anothers(
+    templated: Templated, origin: Origins, section: str
+) -> None:
+    templated.put("older", FRONTEND, "backend evil-own\nbackend older-custom", port=str(origin("older").port))
+    answer = templated.put("evil", FRONTEND, f"backend evil-custom\n{section}", port=str(origin("evil").port))
+    web = templated.put("web", None, None, servicePath="/web", users="a:b", port="80")
+
+    assert answer.status == 500
+    assert "templateBePath: " in answer.json["Message"]
+    assert web.status == 200, web.text
+    assert templated.controller.get("/web").status == 401

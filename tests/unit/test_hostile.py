@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from hostile import HOSTILE, Hostile
+import re
+
+from hostile import COLLIDING, HOSTILE, VICTIMS, Hostile
 from hypothesis import HealthCheck, example, given, settings
 
 from flowproxy.errors import InvalidService, Rejected
-from flowproxy.listeners import compile_listeners
+from flowproxy.listeners import HttpNames, Listeners, compile_listeners
 from flowproxy.parameters import parse
 from flowproxy.quoting import SECTIONS
 from flowproxy.render import Configuration, Renderer, map_text
-from flowproxy.routing import Candidate, compile_routes
+from flowproxy.routing import Candidate, RouteTable, compile_routes
 from flowproxy.settings import Settings
 
 OTHERS = [
@@ -63,9 +65,48 @@ def test_no_value_of_a_parameter_reaches_another_service(hostile: Hostile) -> No
         written = [section.text for name, section in found.sections.items() if name not in ALONE.sections]
         assert sections_in(found.head) - sections_in(ALONE.head) <= {"frontend tcpFE", "frontend tcpListen"}
         own = hostile.value if hostile.parameter == "aclName" else "evil"
-        allowed = sections_in(f"backend evil\nbackend {own}-be\nuserlist {own}\nbackend tcpListen_\nbackend evil:")
+        allowed = sections_in(f"backend evil\nbackend {own}-be\nuserlist {own}")
         allowed |= {"backend https", "userlist https"}
-        assert set().union(*map(sections_in, written)) <= allowed
+        unknown = set().union(*map(sections_in, written)) - allowed
+        assert all(re.match(r"(backend|userlist) (https?|tcp|sni|group):", section) for section in unknown)
+
+
+def compiled(*described: dict[str, str]) -> tuple[RouteTable, Listeners]:
+    candidates = [Candidate(parse(given), created) for created, given in enumerate(described)]
+    table = compile_routes(candidates)
+    http = HttpNames(table, frozenset({"certified.org"}))
+    return table, compile_listeners([c for c in candidates if c.service.has_ports], {80: False, 443: True}, http)
+
+
+BEFORE, HEARD_BEFORE = compiled(*VICTIMS)
+
+
+@settings(max_examples=600, suppress_health_check=list(HealthCheck))
+@given(COLLIDING)
+def test_no_names_make_two_services_one(evil: dict[str, str]) -> None:
+    try:
+        table, heard = compiled(*VICTIMS, evil)
+    except InvalidService:
+        return
+
+    assert evil["serviceName"] in table.parts
+    names = [backend.name for backend in (*table.backends, *heard.backends)]
+    assert len(names) == len(set(names))
+    assert set(BEFORE.backends) <= set(table.backends)
+    assert set(HEARD_BEFORE.backends) <= set(heard.backends)
+    after = {listener.port: listener for listener in heard.listeners}
+    for listener in HEARD_BEFORE.listeners:
+        now = after[listener.port]
+        assert (now.mode, now.default, now.destination) == (listener.mode, listener.default, listener.destination)
+        assert [choice for choice in now.choices if choice.holder.service.service_name != evil["serviceName"]] == list(
+            listener.choices
+        )
+        if listener.beside_http:
+            assert all(choice.kind == "str" and now.log_format is None for choice in now.choices)
+            assert not {"first.org", "x.first.org", "tls.first.org"}.intersection(
+                value.lower() for choice in now.choices for value in choice.values
+            )
+    assert not any(conflict.winner == conflict.loser for conflict in (*table.conflicts, *heard.conflicts))
 
 
 def sections_in(text: str) -> set[str]:

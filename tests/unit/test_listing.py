@@ -119,3 +119,18 @@ def test_without_a_file_descriptor_the_networks_are_those_of_before(monkeypatch:
     monkeypatch.setattr("psutil.net_if_addrs", refuse)
     assert known
     assert own_networks() == known
+
+
+@pytest.mark.parametrize("spelling", ["serviceName", "servicename", "SERVICENAME", "ServiceName", "SeRvIcEnAmE"])
+def test_the_name_comes_from_no_label_in_any_spelling(spelling: str) -> None:
+    labels = {f"com__df__{spelling}": "victim", "com__df__servicePath": "/", "com__df__Replicas": "9"}
+    service = as_service(raw_service({"Replicated": {"Replicas": 2}}, **labels))
+
+    assert parameters_of(service, "web", "com.df.") == {"serviceName": "web", "replicas": "2", "servicePath": "/"}
+
+
+def test_the_stack_is_that_of_dockers_label_alone() -> None:
+    labels = {"com__docker__stack__namespace": "shop", "com__df__com__docker__stack__namespace": "other"}
+
+    assert as_service(raw_service({}, **labels)).stack == "shop"
+    assert as_service(raw_service({})).stack == ""

@@ -204,3 +204,17 @@ def test_an_error_does_not_quote_a_secret(parameter: str) -> None:
         parse({"serviceName": "a", "servicePath": "/", "port": "80", parameter: "x authorization sword\x01fish"})
     assert "(hidden)" in str(raised.value)
     assert "sword" not in str(raised.value)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_of_several_spellings_the_exact_one_counts_and_the_others_are_warnings(backwards: bool) -> None:
+    given = list({"serviceName": "web", "servicename": "victim", "ACLNAME": "b", "aclname": "c"}.items())
+    service = parse(WEB | dict(reversed(given) if backwards else given))
+
+    assert service.service_name == "web"
+    assert service.acl_name == "b"
+    assert [warning.partition(" ")[0] for warning in service.warnings] == ["aclname", "servicename"]
+
+
+def test_two_spellings_of_one_value_are_no_warning() -> None:
+    assert parse(WEB | {"aclName": "x", "ACLNAME": "x"}).warnings == ()

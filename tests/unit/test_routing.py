@@ -158,7 +158,7 @@ def test_services_that_share_an_acl_name_keep_backends_of_their_own() -> None:
         [candidate("a", servicePath="/a", aclName="x"), candidate("b", servicePath="/b", aclName="x")]
     )
 
-    assert {backend.name for backend in table.backends} == {"x-be80_0", "b:-be80_0"}
+    assert {backend.name for backend in table.backends} == {"x-be80_0", "http:b:80_0"}
 
 
 @pytest.mark.parametrize("path", ["/", "/a", "/a/b"])

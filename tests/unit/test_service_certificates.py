@@ -7,8 +7,8 @@ from certificates import make_certificate
 
 from flowproxy.certificate import in_order, read_certificate
 from flowproxy.parameters import parse
-from flowproxy.routing import Candidate, compile_routes
-from flowproxy.service_certificates import FOLDER, NOBODY, with_those_of_services
+from flowproxy.routing import FOLDER, NO_SERVICE, Candidate, compile_routes
+from flowproxy.service_certificates import with_those_of_services
 
 
 def shown(
@@ -72,7 +72,7 @@ def test_a_name_whose_route_nobody_has(service: dict[str, str], cert: str, refus
     names, conflicts = shown(service | {"cert": cert})
 
     assert names == []
-    assert conflicts == [(refused, NOBODY, service["serviceName"])]
+    assert conflicts == [(refused, NO_SERVICE, service["serviceName"])]
 
 
 @pytest.mark.parametrize(
