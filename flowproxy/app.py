@@ -48,7 +48,14 @@ class _Stop(Exception):
 async def serve(settings: Settings, environment: Mapping[str, str], *, demo: bool = False) -> None:
     """Runs until SIGTERM or SIGINT, then drains. Raises ProxyUnavailable when it cannot start."""
     proxy = Proxy(settings)
-    store = Store(proxy.folder, settings.defaults)
+    store = Store(
+        proxy.folder,
+        {
+            Origin.SWARM: settings.defaults,
+            Origin.ENVIRONMENT: settings.defaults_for_environment,
+            Origin.API: settings.defaults,
+        },
+    )
     registry = Registry()
     renderer = Renderer(
         settings,
@@ -170,7 +177,7 @@ def _register_environment(registry: Registry, settings: Settings, environment: M
     registry.retain(Origin.ENVIRONMENT, ())
     for number, parameters in described.items():
         try:
-            service = parse(parameters, settings.defaults)
+            service = parse(parameters, settings.defaults_for_environment)
         except InvalidService as error:
             raise InvalidSettings(f"DFP_SERVICE_{number}{'_' if number else ''}*: {error}") from None
         if settings.takes(service):

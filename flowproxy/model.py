@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 
-from flowproxy.quoting import SECTIONS, keyword, reads_files
+from flowproxy.quoting import SECTIONS, keyword
+from flowproxy.raw import Level, require_network_addresses
 
 T = TypeVar("T")
 
@@ -146,10 +147,11 @@ def _lines(value: str) -> str:
 
 
 def _extra(value: str) -> str:
-    """Lines of a backend, which cannot begin another section."""
+    """Lines of a backend, which cannot begin another section or reach a local socket."""
     for line in value.splitlines():
         if keyword(line) in SECTIONS:
             raise ValueError(f"{line[:80]!r} begins a section; give lines of a backend")
+    require_network_addresses(value.splitlines())
     return value
 
 
@@ -221,14 +223,14 @@ Header = Annotated[HeaderMatch, BeforeValidator(lambda v: _header(v) if isinstan
 class Defaults(NamedTuple):
     """What the settings say for every service: SEPARATOR, HTTPS_ONLY, SERVICE_DOMAIN_ALGO, DEFAULT_REQ_MODE.
 
-    `raw`: whether the service may write HAProxy configuration itself (FLOWPROXY_RAW_CONFIG).
+    `raw`: what HAProxy configuration the service may write itself (FLOWPROXY_RAW_CONFIG).
     """
 
     separator: str = ","
     https_only: bool = False
     service_domain_algo: str | None = None
     req_mode: str = "http"
-    raw: bool = True
+    raw: Level = "all"
 
 
 class Parameters(BaseModel):
@@ -419,16 +421,6 @@ class Service(Parameters):
         """Whether two differ at most in what means nothing here."""
         nothing = {"ignored": (), "warnings": (), "distribute": False, "replicas": None}
         return self.model_copy(update=nothing) == other.model_copy(update=nothing)
-
-    @cached_property
-    def raw(self) -> tuple[str, ...]:
-        """The public names of its parameters that are HAProxy configuration: whoever writes them writes that."""
-        names = ["backend_extra", "template_fe_path", "template_be_path"]
-        found = [name for name in names if getattr(self, name)]
-        for name in ("add_req_header", "set_req_header", "add_res_header", "set_res_header"):
-            found += [name] if any(map(reads_files, getattr(self, name))) else []
-        found += ["debug_format"] if reads_files(self.debug_format or "") else []
-        return tuple(to_camel(name) for name in found)
 
     @cached_property
     def has_ports(self) -> bool:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from flowproxy.certificate import Certificate, read_certificate
 from flowproxy.errors import InvalidCertificate, InvalidService, Problem, UnroutedService, Untrusted
+from flowproxy.levels import beyond
 from flowproxy.model import Defaults, Destination, Parameters, Service, checked_domain, checked_line, checked_path
 from flowproxy.secrecy import is_secret
 
@@ -37,10 +38,6 @@ DEPRECATED = {
 
 
 _STANDARD = Defaults()
-_RAW_RULE = (
-    "is HAProxy configuration, which is not taken from here; FLOWPROXY_RAW_CONFIG says from whom, and a call by API"
-    " needs FLOWPROXY_API_TOKEN"
-)
 _MOST_ROUTES = 10_000
 
 
@@ -93,8 +90,8 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
         _require_routes(service)
     except InvalidService as error:
         raise type(error)(name, error.problems + tuple(misspelt)) from None
-    if service.raw and not defaults.raw:
-        raise Untrusted(name, tuple(Problem(raw, "", _RAW_RULE) for raw in service.raw))
+    if untrusted := beyond(service, defaults.raw):
+        raise Untrusted(name, untrusted)
     try:
         certificate_of(service)
     except InvalidCertificate as error:

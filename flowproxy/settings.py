@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from flowproxy.errors import InvalidSettings, Problem
 from flowproxy.model import Defaults, Flag, Lines, Port, Service, Words
 from flowproxy.quoting import word
+from flowproxy.raw import Level
 
 Seconds = Annotated[int, Field(ge=1, le=30 * 86400)]
 
@@ -26,6 +27,10 @@ def _items(value: object) -> object:
     return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
 
 
+# `trusted` is what it was called not to choose.
+RawConfig = Annotated[
+    Literal["none", "safe", "all"] | None, BeforeValidator(lambda value: None if value == "trusted" else value)
+]
 Items = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_items)]
 
 
@@ -207,11 +212,12 @@ class Settings(BaseSettings):
     metrics_open: Flag = Field(
         True, validation_alias=_own("METRICS_OPEN"), description="Whether `/metrics` is open without the token."
     )
-    raw_config: Literal["trusted", "all", "none"] = Field(
-        "trusted",
+    raw_config: RawConfig = Field(
+        None,
         validation_alias=_own("RAW_CONFIG"),
-        description="From whom HAProxy configuration is taken (`backendExtra`, templates, headers that read files):"
-        " `trusted` is labels, the environment, and API calls with the token; `all` and `none` are what they say.",
+        description="What HAProxy configuration services may write (`backendExtra`, templates, conditions): `none`,"
+        " `safe` (directives of an allowlist), or `all`. Unset, or `trusted`: `safe` for labels and API calls with the"
+        " token, `none` for API calls without one, `all` for `DFP_SERVICE_*`.",
     )
     hard_stop_after: Seconds = Field(
         300,
@@ -251,15 +257,20 @@ class Settings(BaseSettings):
 
     @property
     def defaults(self) -> Defaults:
-        """What they say for every service."""
-        return self._defaults(raw=self.raw_config != "none")
+        """What they say for every service of labels, and for one that was taken from a call before a restart."""
+        return self._defaults(self.raw_config or "safe")
 
     @property
     def defaults_for_calls(self) -> Defaults:
         """The same for services that come by API."""
-        return self._defaults(raw=self.raw_config == "all" or (self.raw_config == "trusted" and bool(self.api_token)))
+        return self._defaults(self.raw_config or ("safe" if self.api_token else "none"))
 
-    def _defaults(self, *, raw: bool) -> Defaults:
+    @property
+    def defaults_for_environment(self) -> Defaults:
+        """The same for services of the environment, which are the operator's own."""
+        return self._defaults("none" if self.raw_config == "none" else "all")
+
+    def _defaults(self, raw: Level) -> Defaults:
         return Defaults(self.separator, self.https_only, self.service_domain_algo, self.default_req_mode, raw)
 
     def binds(self, *, certified: bool) -> tuple[tuple[int, str], ...]:
