@@ -13,7 +13,7 @@ from flowproxy.certificate import Certificate, read_certificate
 from flowproxy.errors import InvalidCertificate, InvalidService, Problem, UnroutedService, Untrusted
 from flowproxy.levels import beyond
 from flowproxy.model import Defaults, Destination, Parameters, Service, checked_domain, checked_line, checked_path
-from flowproxy.secrecy import is_secret
+from flowproxy.secrecy import shown_value, without_secrets_in_text
 
 M = TypeVar("M", bound=Parameters)
 
@@ -241,8 +241,8 @@ def _validate(
         for wrong in error.errors():
             key = str(wrong["loc"][0])
             rule = wrong["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            value = "" if is_secret(key) else str(given.get(key, ""))
-            problems.append(Problem(key + suffix if key in own else key, value, rule))
+            value = without_secrets_in_text(shown_value(key, str(given.get(key, ""))))
+            problems.append(Problem(key + suffix if key in own else key, value, without_secrets_in_text(rule)))
         good = {key: value for key, value in values.items() if key not in wrong_names}
         return cast(M, model.model_construct(None, **{names[key]: value for key, value in good.items()}))
 

@@ -20,6 +20,7 @@ from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 from flowproxy.model import Destination, Service
+from flowproxy.secrecy import header_value
 
 EXACT, WILDCARD, PATTERN, ANY, DEFAULT = STAGES = ("exact", "wildcard", "pattern", "any", "default")
 CONDITIONAL = "?"
@@ -63,7 +64,7 @@ class Condition(NamedTuple):
     def __str__(self) -> str:
         values = " or ".join(self.values)
         named = {
-            "header": f"header {self.how}: {values}",
+            "header": f"header {self.how}: {header_value(self.how, values)}",
             "agent": f"user agent with {values}",
             "port": f"port {values}",
         }

@@ -85,8 +85,8 @@ DANGEROUS = re.compile(
 PIECES = (
     "http-request http-response set-header add-header return deny status 200 file lf-file errorfile string X-A if"
     " unless { } ! || -f -i -m -M -- str reg path /etc/passwd %[path] %[str(a) ,map(/etc/passwd) map( env(HOME)"
-    " %[env(HOME)] ] ) ( , lower server stats acl a balance hash set-var(txn.a) set-var(txn.route) ' \" \\ \\x2d \\x6dap( f # %"
-    " use-service lua.x option timeout".split()
+    " %[env(HOME)] ] ) ( , lower server stats acl a balance hash set-var(txn.a) set-var(txn.route) ' \" \\ \\x2d"
+    " \\x6dap( f # % use-service lua.x option timeout".split()
 )
 FILES = frozenset(["-f", "-M", "file", "lf-file", "errorfile", "errorfiles", "use-service"])
 
