@@ -19,7 +19,7 @@ from flowproxy.access import HEADER_BYTES, IDLE_SECONDS, LINE_BYTES, UNGUARDED, 
 from flowproxy.api import Api
 from flowproxy.demo import start_demo
 from flowproxy.deprecations import Deprecations
-from flowproxy.environment import nearest_variable, services
+from flowproxy.environment import nearest_variable, services, unguarded
 from flowproxy.errors import InvalidService, InvalidSettings, OwnedElsewhere, ProxyUnavailable
 from flowproxy.informants import Informants
 from flowproxy.keyring import Keyring
@@ -174,6 +174,8 @@ def _register_environment(registry: Registry, settings: Settings, environment: M
     described, unknown = services(environment, settings.default_protocol)
     for variable, meant in {**misspelt(environment), **{name: nearest_variable(name) for name in unknown}}.items():
         _log.warning("unknown variable", variable=variable, meant=meant)
+    for variable, meant in unguarded(unknown, environment).items():
+        raise InvalidSettings(f"{variable}: is unknown, and looks like protection; use {meant}")
     registry.retain(Origin.ENVIRONMENT, ())
     for number, parameters in described.items():
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
@@ -224,6 +224,9 @@ class Defaults(NamedTuple):
     """What the settings say for every service: SEPARATOR, HTTPS_ONLY, SERVICE_DOMAIN_ALGO, DEFAULT_REQ_MODE.
 
     `raw`: what HAProxy configuration the service may write itself (FLOWPROXY_RAW_CONFIG).
+    `users`: the names in USERS that have a password; `secret_users`: those of each secret `dfp_users_<name>`, None
+    where the secrets are not known. Both in lower case.
+    `client_certificates`: whether HAProxy asks clients for a certificate (CA_FILE).
     """
 
     separator: str = ","
@@ -231,6 +234,9 @@ class Defaults(NamedTuple):
     service_domain_algo: str | None = None
     req_mode: str = "http"
     raw: Level = "all"
+    users: frozenset[str] = frozenset()
+    secret_users: Mapping[str, frozenset[str]] | None = None
+    client_certificates: bool = True
 
 
 class Parameters(BaseModel):

@@ -13,6 +13,7 @@ from flowproxy.certificate import Certificate, read_certificate
 from flowproxy.errors import InvalidCertificate, InvalidService, Problem, UnroutedService, Untrusted
 from flowproxy.levels import beyond
 from flowproxy.model import Defaults, Destination, Parameters, Service, checked_domain, checked_line, checked_path
+from flowproxy.protection import misplaced, unknown
 from flowproxy.secrecy import shown_value, without_secrets_in_text
 
 M = TypeVar("M", bound=Parameters)
@@ -58,7 +59,8 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
         if name in DESTINATION_PARAMETERS:
             by_index.setdefault(index, {})[name] = value
         elif not indexed and given.lower() in _ANY_CASE:
-            for_service[_ANY_CASE[given.lower()]] = value
+            known = _ANY_CASE[given.lower()]
+            for_service[known] = value or for_service.get(known, "")  # another spelling without a value says nothing
         elif name not in _EXPECTED:
             ignored.append(given)
     name = for_service.get("serviceName", "")
@@ -78,10 +80,13 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
     if routes > _MOST_ROUTES:
         rule = f"with every serviceDomain these are {routes} routes; a service has at most {_MOST_ROUTES}"
         problems.append(Problem("servicePath", "", rule))
+    problems += unknown(ignored, parameters, (*SERVICE_PARAMETERS, *DESTINATION_PARAMETERS))
+    if not problems:
+        problems += misplaced(service, for_service, by_index, destinations, defaults)
     if problems:
         raise InvalidService(name, tuple(problems))
-    meant = {unknown: nearest(unknown) for unknown in ignored}
-    misspelt = [Problem(unknown, "", f"is unknown; did you mean {near}?") for unknown, near in meant.items() if near]
+    meant = {name: nearest(name) for name in ignored}
+    misspelt = [Problem(name, "", f"is unknown; did you mean {near}?") for name, near in meant.items() if near]
     warnings = [*map(str, misspelt), *_gaps(by_index)]
     service = service.model_copy(
         update={"destinations": destinations, "ignored": tuple(sorted(ignored)), "warnings": tuple(warnings)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +20,7 @@ from flowproxy.errors import InvalidSettings, Problem
 from flowproxy.model import Defaults, Flag, Lines, Port, Service, Words
 from flowproxy.quoting import word
 from flowproxy.raw import Level
+from flowproxy.users import complete
 
 Seconds = Annotated[int, Field(ge=1, le=30 * 86400)]
 
@@ -271,7 +273,32 @@ class Settings(BaseSettings):
         return self._defaults("none" if self.raw_config == "none" else "all")
 
     def _defaults(self, raw: Level) -> Defaults:
-        return Defaults(self.separator, self.https_only, self.service_domain_algo, self.default_req_mode, raw)
+        return Defaults(
+            separator=self.separator,
+            https_only=self.https_only,
+            service_domain_algo=self.service_domain_algo,
+            req_mode=self.default_req_mode,
+            raw=raw,
+            users=self._users_with_password,
+            secret_users=self._users_of_secrets,
+            client_certificates=self.asks_for_client_certificates,
+        )
+
+    @cached_property
+    def _users_with_password(self) -> frozenset[str]:
+        return _names(self.users)
+
+    @cached_property
+    def _users_of_secrets(self) -> dict[str, frozenset[str]]:
+        """Secrets do not change while a container runs."""
+        return {name: _names(content) for name, content in read_user_secrets().items()}
+
+    @property
+    def asks_for_client_certificates(self) -> bool:
+        """Whether clients are asked for one. Lists of certificates and bind options of the operator may do it too."""
+        own = self.crt_list_path or self.cfg_template_path or self.templates
+        options = (*self.default_ports, *self.bind_ports)
+        return bool(self.ca_file or own) or any("ca-file" in item for item in options)
 
     def binds(self, *, certified: bool) -> tuple[tuple[int, str], ...]:
         """Port and further arguments of each bind line. Without a certificate `:ssl` is a plain port."""
@@ -309,6 +336,10 @@ class Settings(BaseSettings):
     @property
     def traffic_ports(self) -> tuple[int, ...]:
         return tuple(port for port, _ in self.binds(certified=False))
+
+
+def _names(users: str) -> frozenset[str]:
+    return frozenset(user.name.lower() for user in complete(users, encrypted=False))
 
 
 _SECRET = {"STATS_PASS", "USERS", "FLOWPROXY_API_TOKEN"}
