@@ -400,14 +400,16 @@ class Service(Parameters):
         (), description="Request headers to add: `Name value`, conditions included."
     )
     set_req_header: tuple[HeaderLine, ...] = Field((), description="Request headers to set.")
-    del_req_header: tuple[HeaderName, ...] = Field((), description="Request headers to delete.")
+    del_req_header: tuple[HeaderName, ...] = Field(
+        (), description="Request headers to delete; with a condition it is HAProxy configuration, as `backendExtra` is."
+    )
     add_res_header: tuple[HeaderLine, ...] = Field((), description="Response headers to add.")
     set_res_header: tuple[HeaderLine, ...] = Field((), description="Response headers to set.")
     del_res_header: tuple[HeaderName, ...] = Field((), description="Response headers to delete.")
     compression_algo: Words | None = Field(None, description="Compression of responses, such as `gzip`.")
     compression_type: Words | None = Field(None, description="The media types that are compressed.")
     backend_extra: Annotated[Lines, AfterValidator(_extra)] | None = Field(
-        None, description="Lines of HAProxy configuration for the backend."
+        None, description="Lines of HAProxy configuration for the backend, as far as FLOWPROXY_RAW_CONFIG allows."
     )
     service_cert: SecretStr | None = Field(None, description="A certificate with its key as PEM; `\\n` for line ends.")
     template_fe_path: FilePath | None = Field(
