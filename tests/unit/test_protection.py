@@ -24,7 +24,7 @@ PROTECTING = {
     "user": "users",
     "User": "users",
     "userz": "users",
-    "userrs": "users",
+    "xusers": "users",
     "users.2": "users",
     "users.0": "users",
     "users.x": "users",
