@@ -56,7 +56,7 @@ def guarded_by(name: str, known: Iterable[str]) -> str | None:
     whole, first = _plain(name), _plain(name.partition(".")[0])
     names = {_plain(parameter): parameter for parameter in known}
     protecting = {_plain(parameter): parameter for parameter in _OF_SERVICES | _OF_DESTINATIONS}
-    for given in (whole, first):
+    for given in {whole: None, first: None}:
         if given in _GUESSED:
             return _GUESSED[given]
         near = difflib.get_close_matches(given, names, n=1, cutoff=_CLOSE)

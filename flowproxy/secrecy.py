@@ -29,16 +29,17 @@ _SECRET_PARTS = frozenset(
 _PASSWORDS = frozenset({"password", "insecure-password"})
 _BEFORE_A_HEADER = frozenset("add-header set-header replace-header replace-value early-hint hdr header".split())
 _ENDS_VALUES = frozenset({"if", "unless", "}", "||", "or"})
+_FLAGS = frozenset({"-m", "-i", "-n", "--"})
 # A name between parentheses, of a header, a cookie, a variable or a parameter that an expression reads or writes.
-_NAMED_BY = re.compile(r"\b(?P<what>[A-Za-z0-9_.-]+)\((?:txn\.|req\.|res\.|sess\.|proc\.)?(?P<name>[^(),]*)")
+_NAMED_BY = re.compile(r"\b(?P<what>[A-Za-z0-9_.-]{1,64})\((?:txn\.|req\.|res\.|sess\.|proc\.)?(?P<name>[^(),]{0,128})")
 _COOKIE = re.compile(r"(?:re[qs]\.|s)?cook(?:_\w+)?")
 _KEYED = re.compile(r"\b(?P<name>hmac|aes_\w+|jwt_verify\w*)\([^)]*\)?")
-_IN_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^/?#@\s]*@")
+_IN_URL = re.compile(r"(?<=://)[^/?#@\s]+@")
 _SCHEME = re.compile(
     r"\b(?P<scheme>Bearer|Basic|Digest|Negotiate|ApiKey|AUTH|PASS|Token)(?P<space>[ \t]+)\S.*",
     re.IGNORECASE | re.DOTALL,
 )
-_NAMED_VALUE = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)(?P<between>\s*[:=]\s*|\s+)(?=\S)")
+_NAMED_VALUE = re.compile(r"(?<![A-Za-z0-9_.-])(?P<name>[A-Za-z0-9_.-]{1,64})(?P<between>\s*[:=]\s*|\s+)(?=\S)")
 # Only lines that hold one of these are taken apart, and those where a quote or a backslash hides it.
 _SUSPECT = (
     "auth cook credential digest hmac jwt key pass pwd secret session signature token basic bearer negotiate :// aes_"
@@ -47,8 +48,8 @@ _SUSPECT = (
 _QUOTING = re.compile(r"[\"'\\]")
 _HEXADECIMAL = re.compile(r"\\x([0-9A-Fa-f]{2})")
 
-# The numbers of the words of a line that are secret.
-_Rule: TypeAlias = Callable[[Sequence[str]], Iterator[int]]
+# Where the secret values begin that a word, by its number, names; None where it names none.
+_Rule: TypeAlias = Callable[[Sequence[str], int], int | None]
 
 
 def is_secret(parameter: str) -> bool:
@@ -101,7 +102,7 @@ def without_secrets_of(line: str, complaint: str) -> str:
         words = words_of(line)
     except ValueError:
         return without_secrets_in_text(complaint)
-    secret = frozenset(_in_line([word.text for word in words]))
+    secret = frozenset(_secret_words([word.text for word in words], _in_line))
     hidden: set[str] = set()
     for number, word in enumerate(words):
         shown_word = "" if number in secret else _without_patterns(word.text)
@@ -137,13 +138,13 @@ def _hides_something(lowered: str) -> bool:
     return bare != lowered and any(part in bare for part in _SUSPECT)
 
 
-def _hidden(line: str, secret_words: _Rule) -> str:
+def _hidden(line: str, begin: _Rule) -> str:
     """A line with its secret words hidden, and everything behind a secret name in its comment."""
     try:
         words = words_of(line)
     except ValueError:
         return without_secrets_in_text(line)
-    secret = frozenset(secret_words([word.text for word in words]))
+    secret = frozenset(_secret_words([word.text for word in words], begin))
     written, end = [], 0
     for number, word in enumerate(words):
         bare = _without_patterns(word.text)
@@ -153,32 +154,39 @@ def _hidden(line: str, secret_words: _Rule) -> str:
     return "".join([*written, without_secrets_in_text(line[end:])])
 
 
-def _in_line(words: Sequence[str]) -> Iterator[int]:
-    """The numbers of the words of a line of configuration that are secret."""
-    for number, word in enumerate(words):
-        if word in _PASSWORDS or words[number - 1 : number + 1] == ["stats", "auth"]:
-            yield from range(number + 1, len(words))
-        elif word in _BEFORE_A_HEADER and any(map(is_secret_name, words[number + 1 : number + 2])):
-            yield from _values(words, number + 2)
-        elif word == "set-cookie" or any(map(_is_of_a_secret, _NAMED_BY.finditer(word))):
-            yield from _values(words, number + 1)
+def _in_line(words: Sequence[str], number: int) -> int | None:
+    """Where values begin that a word of a line of configuration names as secret."""
+    word = words[number]
+    if word in _PASSWORDS or (word == "auth" and number and words[number - 1] == "stats"):
+        return number + 1
+    if word in _BEFORE_A_HEADER and any(map(is_secret_name, words[number + 1 : number + 2])):
+        return number + 2
+    return number + 1 if word == "set-cookie" or _names_a_secret(word) else None
 
 
-def _in_headers(words: Sequence[str]) -> Iterator[int]:
-    """The numbers of the words of `Name value` that are secret; any separator may stand between several."""
-    for number, word in enumerate(words):
-        last = re.split(r"[^A-Za-z0-9_.-]", word)[-1]
-        if is_secret_name(last) or any(map(_is_of_a_secret, _NAMED_BY.finditer(word))):
-            yield from _values(words, number + 1)
+def _in_headers(words: Sequence[str], number: int) -> int | None:
+    """Likewise of `Name value`; any separator may stand between several."""
+    last = re.split(r"[^A-Za-z0-9_.-]", words[number])[-1]
+    return number + 1 if is_secret_name(last) or _names_a_secret(words[number]) else None
 
 
-def _values(words: Sequence[str], start: int) -> Iterator[int]:
-    """The numbers of the values from a word on: up to a condition, and without the flags of a comparison."""
-    for number in range(start, len(words)):
-        if words[number] in _ENDS_VALUES:
-            return
-        if words[number] not in ("-m", "-i", "-n", "--") and words[number - 1] != "-m":
-            yield number
+def _secret_words(words: Sequence[str], begin: _Rule) -> Iterator[int]:
+    """The numbers of the secret words: values up to a condition, and without the flags of a comparison."""
+    number = 0
+    while number < len(words):
+        first = begin(words, number)
+        if first is None:
+            number += 1
+            continue
+        number = first
+        while number < len(words) and words[number] not in _ENDS_VALUES:
+            if words[number] not in _FLAGS and words[number - 1] != "-m":
+                yield number
+            number += 1
+
+
+def _names_a_secret(word: str) -> bool:
+    return any(map(_is_of_a_secret, _NAMED_BY.finditer(word)))
 
 
 def _is_of_a_secret(found: re.Match[str]) -> bool:
@@ -187,7 +195,7 @@ def _is_of_a_secret(found: re.Match[str]) -> bool:
 
 def _without_patterns(text: str) -> str:
     """A text without what looks like a secret wherever it stands."""
-    text = _IN_URL.sub(rf"\g<scheme>{HIDDEN}@", text)
+    text = _IN_URL.sub(f"{HIDDEN}@", text)
     text = _KEYED.sub(rf"\g<name>({HIDDEN})", text)
     text = _SCHEME.sub(rf"\g<scheme>\g<space>{HIDDEN}", text)
     if "\n" in text:  # the lines of a request, within a word

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from flowproxy.errors import InvalidService
@@ -120,6 +122,18 @@ def test_headers_are_known_by_their_words(name: str) -> None:
 def test_other_headers_are_shown(name: str) -> None:
     assert header_value(name, "x") == "x"
     assert not is_secret(name)
+
+
+@pytest.mark.parametrize(
+    "piece", ["x", "a.", "token ", "Authorization ", "://", "hmac(", "hdr(", "'", "basic ", "aes_", " "]
+)
+def test_long_values_are_read_quickly(piece: str) -> None:
+    long = piece * (200_000 // len(piece))
+    begun = time.process_time()
+    for parameter in ("serviceHeader", "setReqHeader", "backendExtra", "userDef"):
+        shown_value(parameter, long)
+    without_secrets_of(f"http-request set-header Authorization {long}", "error in 'x'")
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize(
