@@ -105,8 +105,10 @@ def test_no_line_that_safe_accepts_reads_anything_but_the_request(
         assert not (words and DANGEROUS.search(words[0]))
         actions = {"set-header", "add-header", "replace-header", "string", "--", "status", "content-type", "hdr"}
         for number, word in enumerate(words):
-            # A word may be the literal value of a header, of a body or of a comparison.
-            literal = actions.intersection(words[:number]) or "}" in words[number:] or words[0] in ("acl", "option")
+            # A word may be the literal value of a header, of a body or of a comparison, or the name of an acl.
+            before = words[:number]
+            named = {"if", "unless"}.intersection(before) and before.count("{") == before.count("}")
+            literal = actions.intersection(before) or "}" in words[number:] or words[0] in ("acl", "option") or named
             assert word not in FILES or literal, line
             assert not re.search(r"%\{?[^%]*\[[^\]'\"]*(?:,map\(|env\()", word), line
 
