@@ -8,7 +8,7 @@ export PORT ?= 8080
 export FLOWPROXY_STATE_DIR ?= .flowproxy
 export FLOWPROXY_CERTS ?= .flowproxy/certificates
 
-.PHONY: help install run test bench bench-routing bench-control lint audit docs lock haproxy test-tools clean
+.PHONY: help install run test bench bench-routing bench-control lint audit sbom docs lock image base haproxy test-tools clean
 
 help:
 	@echo "make run      start Flowproxy with a demo route, in the foreground"
@@ -23,8 +23,8 @@ install: .venv/.installed
 	@python3 -c 'import ensurepip' 2>/dev/null || { [ -n "$(ADMIN)" ] && apt-get update -qq && $(APT) python3-venv; } \
 		|| { echo "python3-venv is missing: apt-get install python3-venv"; exit 1; }
 	test -x .venv/bin/python || python3 -m venv .venv
-	.venv/bin/python -m pip install -q --disable-pip-version-check -r requirements-dev.lock
-	.venv/bin/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	.venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	.venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 haproxy:
@@ -66,19 +66,43 @@ lint: install
 	.venv/bin/codespell flowproxy templates docs tests README.md CONTRIBUTING.md CHANGELOG.md
 
 # Known weaknesses of what we depend on. Where the database is out of reach this says so and finds nothing.
-audit: install
-	@.venv/bin/python -c "from urllib.request import urlopen; urlopen('https://api.osv.dev/v1/vulns/OSV-2020-111', timeout=10)" 2>/dev/null \
+audit: .tools/.installed
+	@.tools/bin/python -c "from urllib.request import urlopen; urlopen('https://api.osv.dev/v1/vulns/OSV-2020-111', timeout=10)" 2>/dev/null \
 		|| { echo "no audit: api.osv.dev cannot be reached"; exit 0; }; \
-	.venv/bin/python -m pip install -q --disable-pip-version-check --group audit \
-		&& .venv/bin/pip-audit --vulnerability-service osv --disable-pip --no-deps -r requirements.lock
+	.tools/bin/pip-audit --vulnerability-service osv --disable-pip --no-deps -r requirements.lock
 
 docs: install
 	.venv/bin/python docs/generate.py
 
-# The exact versions of today; needs uv.
+# What the image holds of Python, as CycloneDX: names, versions and hashes of the lock.
+sbom: .tools/.installed
+	.tools/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible -o sbom.json
+	@echo "sbom.json: $$(grep -c '"purl"' sbom.json) components"
+
+# Tools that look at what we depend on, apart from it.
+.tools/.installed: requirements-tools.lock
+	test -x .tools/bin/python || python3 -m venv .tools
+	.tools/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-tools.lock
+	@touch $@
+
+# The exact versions of today, with their hashes; needs uv.
+LOCK := uv pip compile -q -U --universal --python-version 3.11 --no-header --no-annotate --generate-hashes
 lock:
-	uv pip compile -q -U --universal --python-version 3.11 --no-header --no-annotate pyproject.toml -o requirements.lock
-	uv pip compile -q -U --universal --python-version 3.11 --no-header --no-annotate --group dev pyproject.toml -o requirements-dev.lock
+	$(LOCK) pyproject.toml -o requirements.lock
+	$(LOCK) --group dev pyproject.toml -o requirements-dev.lock
+	$(LOCK) --group build -o requirements-build.lock
+	$(LOCK) --group tools -o requirements-tools.lock
+
+# The image, on exactly the base of docker/base.digest. `make base` records the base of today there.
+image:
+	docker build -t flowproxy:latest --build-arg BASE=$$(grep -v '^#' docker/base.digest) -f docker/Dockerfile .
+
+base:
+	docker pull -q debian:trixie-slim
+	@digest=$$(docker image inspect --format '{{index .RepoDigests 0}}' debian:trixie-slim) && digest=$${digest#*@} \
+		&& printf '%s\n' "# Recorded $$(date -u +%Y-%m-%d) by make base: the index of all architectures." \
+			"debian:trixie-slim@$$digest" > docker/base.digest
+	@cat docker/base.digest
 
 clean:
-	rm -rf .venv .flowproxy .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .tools .flowproxy .mypy_cache .pytest_cache .ruff_cache

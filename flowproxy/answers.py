@@ -12,7 +12,7 @@ from flowproxy.parameters import DESTINATION_PARAMETERS, SERVICE_PARAMETERS
 from flowproxy.reconciler import Outcome
 from flowproxy.registry import Entry
 from flowproxy.routing import Conflict, Request, Route, RouteTable, covers_host
-from flowproxy.secrecy import is_secret, shown, without_secrets
+from flowproxy.secrecy import header_value, is_secret, shown, shown_value
 
 _TOLD = 5  # remarks in a message
 _LISTED = 100  # overlaps and conflicts of one service
@@ -205,7 +205,7 @@ def _destination(destination: Destination) -> dict[str, Any]:
         "ReqModeFormatted": destination.req_mode,
         "ReqPathSearchReplace": ":".join(rewrites),
         "ReqPathSearchReplaceFormatted": rewrites,
-        "ServiceHeader": {header.name: header.value for header in destination.service_header},
+        "ServiceHeader": {h.name: header_value(h.name, h.value) for h in destination.service_header},
         "SrcPort": destination.src_port or 0,
         "SrcHttpsPort": destination.src_https_port or 0,
         "UserAgent": {"Value": list(destination.user_agent) or None, "AclName": ""},
@@ -218,14 +218,14 @@ def _named(model: Parameters, names: Mapping[str, str]) -> dict[str, Any]:
     for public, field in names.items():
         if not is_secret(public):
             name = "CheckTCP" if public == "checkTcp" else public[0].upper() + public[1:]
-            named[name] = _readable(getattr(model, field))
+            named[name] = _readable(public, getattr(model, field))
     return {name: value for name, value in named.items() if name in _KNOWN}
 
 
-def _readable(value: object) -> object:
+def _readable(parameter: str, value: object) -> object:
     if isinstance(value, tuple):
-        return [_readable(item) for item in value]
-    return "" if value is None else without_secrets(value) if isinstance(value, str) else value
+        return [_readable(parameter, item) for item in value]
+    return "" if value is None else shown_value(parameter, value) if isinstance(value, str) else value
 
 
 _KNOWN = {

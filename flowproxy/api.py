@@ -311,13 +311,15 @@ class Api:
             return web.json_response({"error": str(wrong)}, status=400)
         asked = _request_for(given)
         if asked is None:
-            wrong = Problem("url", given, "give a whole one, such as ?url=http://example.org/api")
+            wrong = Problem("url", without_secrets(given), "give a whole one, such as ?url=http://example.org/api")
             return web.json_response({"error": str(wrong)}, status=400)
         outcome = self._reconciler.outcome
         chosen = match(outcome.table.routes, asked)
         servers = await self._health(chosen.backend) if chosen else []
         remark = self._registry.remark_on(chosen.service) if chosen else None
-        return web.json_response({"url": given, **described_answer(asked, chosen, servers, outcome, remark)})
+        return web.json_response(
+            {"url": without_secrets(given), **described_answer(asked, chosen, servers, outcome, remark)}
+        )
 
     async def _health(self, backend: str) -> list[ServerHealth] | None:
         """None when HAProxy does not answer."""

@@ -33,7 +33,7 @@ from flowproxy.certificate import Certificate
 from flowproxy.certificate_checks import CertificateChecks
 from flowproxy.demo import start_demo
 from flowproxy.deprecations import Deprecations
-from flowproxy.environment import nearest_variable, services
+from flowproxy.environment import nearest_variable, services, unguarded
 from flowproxy.errors import InvalidService, InvalidSettings, OwnedElsewhere, ProxyUnavailable
 from flowproxy.informants import Informants
 from flowproxy.keyring import Keyring
@@ -68,7 +68,14 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
     stop = _signalled()
     background = Background()
     proxy = Proxy(settings)
-    store = Store(proxy.folder, settings.defaults)
+    store = Store(
+        proxy.folder,
+        {
+            Origin.SWARM: settings.defaults,
+            Origin.ENVIRONMENT: settings.defaults_for_environment,
+            Origin.API: settings.defaults,
+        },
+    )
     registry = Registry()
     renderer = Renderer(
         settings,
@@ -235,10 +242,12 @@ def _register_environment(registry: Registry, settings: Settings, environment: M
     described, unknown = services(environment, settings.default_protocol)
     for variable, meant in {**misspelt(environment), **{name: nearest_variable(name) for name in unknown}}.items():
         _log.warning("unknown variable", variable=variable, meant=meant)
+    for variable, meant in unguarded(unknown, environment).items():
+        raise InvalidSettings(f"{variable}: is unknown, and looks like protection; use {meant}")
     registry.retain(Origin.ENVIRONMENT, ())
     for number, parameters in described.items():
         try:
-            service = parse(parameters, settings.defaults)
+            service = parse(parameters, settings.defaults_for_environment)
         except InvalidService as error:
             raise InvalidSettings(f"DFP_SERVICE_{number}{'_' if number else ''}*: {error}") from None
         if settings.takes(service):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from flowproxy.parameters import DESTINATION_PARAMETERS, SERVICE_PARAMETERS
+from flowproxy.protection import guarded_by
 
 _VARIABLE = re.compile(r"DFP_SERVICE_(?:(?P<service>[0-9]+)_)?(?P<name>[A-Z_]*[A-Z])(?:_(?P<index>[0-9]+))?")
 
@@ -46,6 +47,17 @@ def nearest_variable(variable: str) -> str | None:
     if not parts or not close:
         return None
     return variable.replace(parts["name"], variable_of(_PARAMETERS[close[0]]))
+
+
+def unguarded(unknown: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the unknown variables, given with a value, that look like protection, each with what was meant."""
+    found = {}
+    for variable in unknown:
+        parts = _VARIABLE.fullmatch(variable)
+        name = parts["name"].replace("_", "") if parts and environment.get(variable) else ""
+        if meant := guarded_by(name, _PARAMETERS.values()) if name else None:
+            found[variable] = meant
+    return found
 
 
 def variable_of(parameter: str) -> str:

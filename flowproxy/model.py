@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 
-from flowproxy.quoting import SECTIONS, keyword, reads_files
+from flowproxy.quoting import SECTIONS, keyword
+from flowproxy.raw import Level, require_network_addresses
 
 T = TypeVar("T")
 
@@ -146,10 +147,11 @@ def _lines(value: str) -> str:
 
 
 def _extra(value: str) -> str:
-    """Lines of a backend, which cannot begin another section."""
+    """Lines of a backend, which cannot begin another section or reach a local socket."""
     for line in value.splitlines():
         if keyword(line) in SECTIONS:
             raise ValueError(f"{line[:80]!r} begins a section; give lines of a backend")
+    require_network_addresses(value.splitlines())
     return value
 
 
@@ -221,15 +223,21 @@ Header = Annotated[HeaderMatch, BeforeValidator(lambda v: _header(v) if isinstan
 class Defaults(NamedTuple):
     """What the settings say for every service: SEPARATOR, HTTPS_ONLY, SERVICE_DOMAIN_ALGO, DEFAULT_REQ_MODE.
 
-    `raw`: whether the service may write HAProxy configuration itself (FLOWPROXY_RAW_CONFIG). `proxies_known`: whether
-    the operator said which proxies stand in front (FLOWPROXY_TRUSTED_PROXIES).
+    `raw`: what HAProxy configuration the service may write itself (FLOWPROXY_RAW_CONFIG).
+    `users`: the names in USERS that have a password; `secret_users`: those of each secret `dfp_users_<name>`, None
+    where the secrets are not known. Both in lower case.
+    `client_certificates`: whether HAProxy asks clients for a certificate (CA_FILE).
+    `proxies_known`: whether the operator said which proxies stand in front (FLOWPROXY_TRUSTED_PROXIES).
     """
 
     separator: str = ","
     https_only: bool = False
     service_domain_algo: str | None = None
     req_mode: str = "http"
-    raw: bool = True
+    raw: Level = "all"
+    users: frozenset[str] = frozenset()
+    secret_users: Mapping[str, frozenset[str]] | None = None
+    client_certificates: bool = True
     proxies_known: bool = True
 
 
@@ -409,14 +417,16 @@ class Service(Parameters):
         (), description="Request headers to add: `Name value`, conditions included."
     )
     set_req_header: tuple[HeaderLine, ...] = Field((), description="Request headers to set.")
-    del_req_header: tuple[HeaderName, ...] = Field((), description="Request headers to delete.")
+    del_req_header: tuple[HeaderName, ...] = Field(
+        (), description="Request headers to delete; with a condition it is HAProxy configuration, as `backendExtra` is."
+    )
     add_res_header: tuple[HeaderLine, ...] = Field((), description="Response headers to add.")
     set_res_header: tuple[HeaderLine, ...] = Field((), description="Response headers to set.")
     del_res_header: tuple[HeaderName, ...] = Field((), description="Response headers to delete.")
     compression_algo: Words | None = Field(None, description="Compression of responses, such as `gzip`.")
     compression_type: Words | None = Field(None, description="The media types that are compressed.")
     backend_extra: Annotated[Lines, AfterValidator(_extra)] | None = Field(
-        None, description="Lines of HAProxy configuration for the backend."
+        None, description="Lines of HAProxy configuration for the backend, as far as FLOWPROXY_RAW_CONFIG allows."
     )
     service_cert: SecretStr | None = Field(
         None,
@@ -443,16 +453,6 @@ class Service(Parameters):
         """Whether two differ at most in what means nothing here."""
         nothing = {"ignored": (), "warnings": (), "distribute": False, "replicas": None}
         return self.model_copy(update=nothing) == other.model_copy(update=nothing)
-
-    @cached_property
-    def raw(self) -> tuple[str, ...]:
-        """The public names of its parameters that are HAProxy configuration: whoever writes them writes that."""
-        names = ["backend_extra", "template_fe_path", "template_be_path"]
-        found = [name for name in names if getattr(self, name)]
-        for name in ("add_req_header", "set_req_header", "add_res_header", "set_res_header"):
-            found += [name] if any(map(reads_files, getattr(self, name))) else []
-        found += ["debug_format"] if reads_files(self.debug_format or "") else []
-        return tuple(to_camel(name) for name in found)
 
     @cached_property
     def has_ports(self) -> bool:

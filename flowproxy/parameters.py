@@ -12,8 +12,10 @@ from pydantic import ValidationError
 from flowproxy.bounds import exceeded
 from flowproxy.certificate import Certificate, read_certificate
 from flowproxy.errors import InvalidCertificate, InvalidService, Problem, UnroutedService, Untrusted
+from flowproxy.levels import beyond
 from flowproxy.model import Defaults, Destination, Parameters, Service, checked_domain, checked_line, checked_path
-from flowproxy.secrecy import is_secret, without_secrets
+from flowproxy.protection import misplaced, unknown
+from flowproxy.secrecy import shown_value, without_secrets_in_text
 
 M = TypeVar("M", bound=Parameters)
 
@@ -38,10 +40,6 @@ DEPRECATED = {
 
 
 _STANDARD = Defaults()
-_RAW_RULE = (
-    "is HAProxy configuration, which is not taken from here; FLOWPROXY_RAW_CONFIG says from whom, and a call by API"
-    " needs FLOWPROXY_API_TOKEN"
-)
 
 
 def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Service:
@@ -63,7 +61,8 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
         if name in DESTINATION_PARAMETERS:
             by_index.setdefault(index, {})[name] = value
         elif not indexed and (known := service_parameter(given)):
-            spelled.setdefault(known, []).append(given)
+            if value:  # a spelling without a value says nothing
+                spelled.setdefault(known, []).append(given)
         elif name not in _EXPECTED:
             ignored.append(given)
     for known, spellings in spelled.items():
@@ -82,10 +81,13 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
         for destination in _destinations(by_index, defaults, problems)
     )
     problems += exceeded(service, destinations)
+    problems += unknown(ignored, parameters, (*SERVICE_PARAMETERS, *DESTINATION_PARAMETERS))
+    if not problems:
+        problems += misplaced(service, for_service, by_index, destinations, defaults)
     if problems:
         raise InvalidService(name, tuple(problems))
-    meant = {unknown: nearest(unknown) for unknown in ignored}
-    misspelt = [Problem(unknown, "", f"is unknown; did you mean {near}?") for unknown, near in meant.items() if near]
+    meant = {name: nearest(name) for name in ignored}
+    misspelt = [Problem(name, "", f"is unknown; did you mean {near}?") for name, near in meant.items() if near]
     warnings = [
         *map(str, misspelt),
         *_gaps(by_index),
@@ -99,8 +101,8 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
         _require_routes(service)
     except InvalidService as error:
         raise type(error)(name, error.problems + tuple(misspelt)) from None
-    if service.raw and not defaults.raw:
-        raise Untrusted(name, tuple(Problem(raw, "", _RAW_RULE) for raw in service.raw))
+    if untrusted := beyond(service, defaults.raw):
+        raise Untrusted(name, untrusted)
     try:
         certificate_of(service)
     except InvalidCertificate as error:
@@ -207,7 +209,7 @@ def _checked(service: Service, destination: Destination, https_only: bool, probl
         try:
             checked[field] = tuple(map(check, given))
         except ValueError as error:
-            problems.append(Problem(name + _suffix(destination), without_secrets(",".join(given)), str(error)))
+            problems.append(Problem(name + _suffix(destination), without_secrets_in_text(",".join(given)), str(error)))
     return destination.model_copy(update=checked)
 
 
@@ -280,11 +282,8 @@ def _validate(
         for wrong in error.errors():
             key = str(wrong["loc"][0])
             rule = wrong["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            raw = "" if is_secret(key) else str(given.get(key, ""))
-            value = without_secrets(raw)
-            if value != raw:  # which the rule may quote
-                rule = without_secrets(rule)
-            problems.append(Problem(key + suffix if key in own else key, value, rule))
+            value = without_secrets_in_text(shown_value(key, str(given.get(key, ""))))
+            problems.append(Problem(key + suffix if key in own else key, value, without_secrets_in_text(rule)))
         good = {key: value for key, value in values.items() if key not in wrong_names}
         return cast(M, model.model_construct(None, **{names[key]: value for key, value in good.items()}))
 

@@ -43,6 +43,7 @@ from flowproxy.plan import Cause, Change, Nothing, Plan, Reload, RemoveServer
 from flowproxy.plan import (
     Runtime as RuntimePlan,
 )
+from flowproxy.raw import reads_files
 from flowproxy.render import CRT_LIST, EXPORTER, OWNER, Configuration
 from flowproxy.runtime import Runtime
 from flowproxy.secrecy import without_secrets_of
@@ -57,6 +58,9 @@ _RETRY_SECONDS = 1.0
 _END_SECONDS = 0.3  # for each of the signals that no drain is left for
 _CANDIDATE = "candidate-"
 _FINDING = re.compile(r"\[ALERT\]\s+\(\d+\) : (?P<text>.*)")
+_UNREPEATED = (
+    "HAProxy does not accept a line that reads a file; what it says is not repeated, because it may quote the file"
+)
 _PLACE = re.compile(r"\[[^\]]*haproxy\.cfg:(?P<line>\d+)\]")
 
 
@@ -287,7 +291,7 @@ class Proxy:
         failed_before = failed_reloads(await self._master.ask("show proc"))
         answer = await self._master.ask("reload")
         if "Success=0" in answer:
-            raise _rejection(answer, None)
+            raise _rejection(answer, self.folder / "haproxy.cfg")
 
         async def serving() -> bool:
             try:
@@ -553,22 +557,25 @@ def _write_all(folder: Path, files: dict[str, bytes]) -> None:
         (folder / path).write_bytes(content)
 
 
-def _rejection(said: str, configuration: Path | None) -> Rejected:
+def _rejection(said: str, configuration: Path) -> Rejected:
     """HAProxy's complaints in one line each, with the services whose sections it complains about."""
     findings, services, lines = [], set(), []
-    given = configuration.read_text(errors="replace").split("\n") if configuration else []
+    given = configuration.read_text(errors="replace").split("\n")
     for found in _FINDING.finditer(said):
         text = found["text"].removeprefix("config : ")
         if text.startswith(("Error(s) found", "Fatal errors found")):
             continue
         place = _PLACE.search(text)
-        if place and given:
+        if place:
             line = int(place["line"])
             owner = _owner(given[:line])
             services.add(owner)
             lines.append(given[line - 1])
             where = f"service {owner}" if owner else f"line {line}"
-            text = without_secrets_of(given[line - 1], text).replace(place[0], where).removeprefix("parsing ")
+            if owner and reads_files(given[line - 1]):
+                text = f"{where}: {_UNREPEATED}"
+            else:
+                text = without_secrets_of(given[line - 1], text).replace(place[0], where).removeprefix("parsing ")
         findings += [text] if text not in findings else []
     message = "; ".join(findings[:10]) or said.strip()[-500:] or "no reason was given"
     return Rejected(message, services - {""}, lines)

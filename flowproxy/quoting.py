@@ -78,7 +78,6 @@ SECTIONS = frozenset(
     " crt-store traces log-forward log-profile acme namespace_list".split()
 )
 _KEYWORD = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
-_READING = re.compile(r"\b(?:map(?:_[a-z0-9_]+)?|env|lua\.[\w.]+|table_\w+)\s*\(|(?:^|\s)-f\s|\\x")
 
 
 def keyword(line: str) -> str | None:
@@ -93,12 +92,6 @@ def keyword(line: str) -> str | None:
     if not _KEYWORD.fullmatch(words[0]):
         raise ValueError(f"{line[:80]!r} does not begin with a keyword of HAProxy")
     return words[0]
-
-
-def reads_files(line: str) -> bool:
-    """Whether a line, other than by its keyword, has HAProxy read a file, a variable of the environment, or what
-    belongs to others: then it tells more than the request."""
-    return bool(_READING.search(re.sub(r"[\"']|\\(?!x)", "", line)))
 
 
 def comment(value: object) -> str:

@@ -33,6 +33,7 @@ from flowproxy.patterns import (
     steps_of,
 )
 from flowproxy.safeguards import better_protected, compares_normal_forms, told_apart
+from flowproxy.secrecy import header_value
 
 EXACT, WILDCARD, PATTERN, ANY, DEFAULT = STAGES = ("exact", "wildcard", "pattern", "any", "default")
 CONDITIONAL = "?"
@@ -120,7 +121,7 @@ class Condition(NamedTuple):
     def __str__(self) -> str:
         values = " or ".join(self.values)
         named = {
-            "header": f"header {self.how}: {values}",
+            "header": f"header {self.how}: {header_value(self.how, values)}",
             "agent": f"user agent with {values}",
             "port": f"port {values}",
             "outside": f"path not {self.how} {values}",

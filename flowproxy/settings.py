@@ -10,6 +10,7 @@ import difflib
 import ipaddress
 import os
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +20,8 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from flowproxy.errors import InvalidSettings, Problem
 from flowproxy.model import Defaults, Flag, Lines, Port, Service, Words
 from flowproxy.quoting import word
+from flowproxy.raw import Level
+from flowproxy.users import complete
 
 Seconds = Annotated[int, Field(ge=1, le=30 * 86400)]
 
@@ -27,6 +30,10 @@ def _items(value: object) -> object:
     return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
 
 
+# `trusted` is what it was called not to choose.
+RawConfig = Annotated[
+    Literal["none", "safe", "all"] | None, BeforeValidator(lambda value: None if value == "trusted" else value)
+]
 Items = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_items)]
 
 
@@ -246,11 +253,12 @@ class Settings(BaseSettings):
     metrics_open: Flag = Field(
         True, validation_alias=_own("METRICS_OPEN"), description="Whether `/metrics` is open without the token."
     )
-    raw_config: Literal["trusted", "all", "none"] = Field(
-        "trusted",
+    raw_config: RawConfig = Field(
+        None,
         validation_alias=_own("RAW_CONFIG"),
-        description="From whom HAProxy configuration is taken (`backendExtra`, templates, headers that read files):"
-        " `trusted` is labels, the environment, and API calls with the token; `all` and `none` are what they say.",
+        description="What HAProxy configuration services may write (`backendExtra`, templates, conditions): `none`,"
+        " `safe` (directives of an allowlist), or `all`. Unset, or `trusted`: `safe` for labels and API calls with the"
+        " token, `none` for API calls without one, `all` for `DFP_SERVICE_*`.",
     )
     trusted_proxies: Networks | None = Field(
         None,
@@ -324,23 +332,47 @@ class Settings(BaseSettings):
 
     @property
     def defaults(self) -> Defaults:
-        """What they say for every service."""
-        return self._defaults(raw=self.raw_config != "none")
+        """What they say for every service of labels, and for one that was taken from a call before a restart."""
+        return self._defaults(self.raw_config or "safe")
 
     @property
     def defaults_for_calls(self) -> Defaults:
         """The same for services that come by API."""
-        return self._defaults(raw=self.raw_config == "all" or (self.raw_config == "trusted" and bool(self.api_token)))
+        return self._defaults(self.raw_config or ("safe" if self.api_token else "none"))
 
-    def _defaults(self, *, raw: bool) -> Defaults:
+    @property
+    def defaults_for_environment(self) -> Defaults:
+        """The same for services of the environment, which are the operator's own."""
+        return self._defaults("none" if self.raw_config == "none" else "all")
+
+    def _defaults(self, raw: Level) -> Defaults:
         return Defaults(
-            self.separator,
-            self.https_only,
-            self.service_domain_algo,
-            self.default_req_mode,
-            raw,
+            separator=self.separator,
+            https_only=self.https_only,
+            service_domain_algo=self.service_domain_algo,
+            req_mode=self.default_req_mode,
+            raw=raw,
+            users=self._users_with_password,
+            secret_users=self._users_of_secrets,
+            client_certificates=self.asks_for_client_certificates,
             proxies_known=self.trusted_proxies is not None,
         )
+
+    @cached_property
+    def _users_with_password(self) -> frozenset[str]:
+        return _names(self.users)
+
+    @cached_property
+    def _users_of_secrets(self) -> dict[str, frozenset[str]]:
+        """Secrets do not change while a container runs."""
+        return {name: _names(content) for name, content in read_user_secrets().items()}
+
+    @property
+    def asks_for_client_certificates(self) -> bool:
+        """Whether clients are asked for one. Lists of certificates and bind options of the operator may do it too."""
+        own = self.crt_list_path or self.cfg_template_path or self.templates
+        options = (*self.default_ports, *self.bind_ports)
+        return bool(self.ca_file or own) or any("ca-file" in item for item in options)
 
     def binds(self, *, certified: bool) -> tuple[tuple[int, str], ...]:
         """Port and further arguments of each bind line. Without a certificate `:ssl` is a plain port."""
@@ -384,6 +416,10 @@ class Settings(BaseSettings):
     @property
     def traffic_ports(self) -> tuple[int, ...]:
         return tuple(port for port, _ in self.binds(certified=False))
+
+
+def _names(users: str) -> frozenset[str]:
+    return frozenset(user.name.lower() for user in complete(users, encrypted=False))
 
 
 _SECRET = {"STATS_PASS", "USERS", "FLOWPROXY_API_TOKEN", "FLOWPROXY_KEY"}

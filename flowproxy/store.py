@@ -26,9 +26,9 @@ _KINDS = ("tasks", "addresses")
 
 
 class Store:
-    """The folder `services` and the file `endpoints.json` of the state folder."""
+    """The folder `services` and the file `endpoints.json` of the state folder. `defaults` are those of each origin."""
 
-    def __init__(self, folder: Path, defaults: Defaults) -> None:
+    def __init__(self, folder: Path, defaults: Mapping[Origin, Defaults]) -> None:
         self._folder = folder / "services"
         self._defaults = defaults
         self._endpoints_file = folder / "endpoints.json"
@@ -56,13 +56,9 @@ class Store:
             try:
                 saved = json.loads(path.read_text())
                 parameters = {str(key): str(value) for key, value in saved["parameters"].items()}
-                entry = Entry(
-                    parse(parameters, self._defaults),
-                    Origin(saved["origin"]),
-                    float(saved["created"]),
-                    parameters,
-                    str(saved.get("stack", "")),
-                )
+                origin = Origin(saved["origin"])
+                service = parse(parameters, self._defaults[origin])
+                entry = Entry(service, origin, float(saved["created"]), parameters, str(saved.get("stack", "")))
             except (OSError, ValueError, KeyError, AttributeError, TypeError, InvalidService) as error:
                 self._unreadable.add(path)
                 _log.warning("saved service is not used", file=str(path), reason=str(error))

@@ -15,6 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from flowproxy import quoting
 from flowproxy.errors import InvalidTemplate
+from flowproxy.raw import require_network_addresses
 
 OURS = next(
     folder
@@ -83,9 +84,11 @@ class Templates:
         overlay = self._environment.overlay(loader=None)  # one file: it includes nothing
         template = self._compiled(what, real, overlay)
         try:
-            return template.render(context).strip("\n")
+            text = template.render(context).strip("\n")
+            require_network_addresses({*text.split("\n"), *text.splitlines()})
         except Exception as error:  # noqa: BLE001 - whatever a template of a user's raises is its own fault
             raise InvalidTemplate(f"{what}: {explained(error)}") from None
+        return text
 
     @staticmethod
     def _compiled(what: str, path: Path, environment: jinja2.Environment) -> jinja2.Template:

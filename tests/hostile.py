@@ -85,6 +85,19 @@ NASTY = [
     " || TRUE",
     " -f /etc/passwd",
     "; show stat",
+    " if { path -f /etc/passwd }",
+    r" if { path \x2df /etc/passwd }",
+    "%[str(a),map(/etc/passwd)]",
+    "%[str('a'),\"ma\"'p'(/etc/passwd)]",
+    "\nstats admin if TRUE",
+    "\nhttp-request set-map(maps/exact.map) other.org/ evil",
+    "\nhttp-request return status 200 content-type text/plain lf-file /etc/passwd",
+    "\nhttp-request set-var(txn.route) str(other-be80)",
+    "\nserver x /run/haproxy.sock",
+    "\nserver x u'ni'x@haproxy.sock",
+    "\nserver x '${HAPROXY_CLI}'",
+    "\ntcp-check connect addr /run/haproxy.sock",
+    "abns@local-80",
     "<<\n",
     "-- ",
     "?",
@@ -129,6 +142,11 @@ NASTY += [
 SPELLED = {"servicename", "SERVICENAME", "ServiceName"}
 PARAMETERS = sorted(
     {*SERVICE_PARAMETERS, *DESTINATION_PARAMETERS, *DEPRECATED, *SPELLED} - {"serviceName", "distribute"}
+)
+# Where HAProxy's language may be written.
+LANGUAGE = frozenset(
+    "backendExtra addReqHeader setReqHeader addResHeader setResHeader delReqHeader delResHeader addHeader setHeader"
+    " debugFormat balanceGroup".split()
 )
 
 

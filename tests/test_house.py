@@ -54,3 +54,33 @@ def test_every_template_is_used() -> None:
     texts = "".join(path.read_text() for path in [*templates, ROOT / "flowproxy" / "render.py"])
 
     assert [path.name for path in ROOT.glob("templates/*.j2") if f'"{path.name}"' not in texts] == []
+
+
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock", "requirements-tools.lock")
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_locked_package_has_hashes_and_names_no_registry(name: str) -> None:
+    lock = (ROOT / name).read_text()
+    packages = lock.replace("\\\n", "").splitlines()
+
+    assert len(packages) > 4
+    form = re.compile(r"[a-z0-9-]+==[0-9][0-9a-z.+]*( ; [^\\]+?)?( +--hash=sha256:[0-9a-f]{64})+")
+    assert [package for package in packages if not form.fullmatch(package)] == []
+    assert "://" not in lock
+
+
+def test_what_builds_the_image_is_locked_with_the_rest() -> None:
+    names = re.compile(r"^([a-z0-9-]+==\S+)", re.MULTILINE)
+    build, dev = (set(names.findall((ROOT / name).read_text())) for name in (LOCKS[2], LOCKS[1]))
+
+    assert any(package.startswith("hatchling==") for package in build)
+    assert build <= dev
+
+
+def test_the_base_image_is_pinned_by_its_digest() -> None:
+    comment, pin = (ROOT / "docker" / "base.digest").read_text().splitlines()
+
+    assert re.match(r"# Recorded 20\d\d-\d\d-\d\d", comment)
+    assert re.fullmatch(r"debian:trixie-slim@sha256:[0-9a-f]{64}", pin)
+    assert "ARG BASE=debian:trixie-slim\nFROM ${BASE} AS runtime" in (ROOT / "docker" / "Dockerfile").read_text()

@@ -141,8 +141,11 @@ def test_http_2_is_offered_as_set(tls: Tls, enabled: str, protocol: str) -> None
 
 def test_plain_and_encrypted_requests_are_told_apart(tls: Tls, origin: Origins) -> None:
     """T100."""
-    (tls.certs / "a").write_text(make_certificate("a.org")[0])
-    tls.begin()
+    pem = make_certificate("a.org")[0]
+    (tls.certs / "a").write_text(pem)
+    authority = tls.secrets / "ca.pem"
+    authority.write_text(pem.partition("\n\n")[0])
+    tls.begin(CA_FILE=str(authority))
     port = str(origin("web").port)
     tls.reconfigure("one", servicePath="/one", port=port, outboundHostname="127.0.0.1", httpsOnly="true")
     tls.reconfigure("two", servicePath="/two", port=port, outboundHostname="127.0.0.1", denyHttp="true")

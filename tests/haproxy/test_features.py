@@ -233,7 +233,6 @@ def test_response_headers(controller: Controller, web: Web) -> None:
         ({"deniedMethods": "GET"}, "GET", 403),
         ({"allowedMethods": "GET,PUT", "deniedMethods": "PUT"}, "PUT", 403),
         ({"denyHttp": "true"}, "GET", 403),
-        ({"verifyClientSsl": "true"}, "GET", 403),
     ],
 )
 def test_access(controller: Controller, web: Web, parameters: dict[str, str], method: str, status: int) -> None:
@@ -378,8 +377,6 @@ HASH = "$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnS
         ({"users": "ww:,:asd,u:p"}, ["u:p"], ["ww:", ":asd"]),
         ({"usersSecret": "mine"}, ["user1:secret1", "user2:secret2"], ["user1:x"]),
         ({"users": "user1:x,user2", "usersSecret": "mine"}, ["user1:x", "user2:secret2"], ["user1:secret1"]),
-        ({"users": "user1,user9", "usersSecret": "none"}, [], ["user1:", "user1:secret1", "nobody:!"]),
-        ({"usersSecret": "none"}, [], ["user1:secret1"]),
         ({"users": f"admin:{HASH}", "usersPassEncrypted": "true"}, ["admin:password"], [f"admin:{HASH}", "admin:x"]),
         ({"users": "u2"}, ["u2:p2"], ["u1:p1", "u2:x"]),
         ({}, ["u1:p1", "u2:p2"], ["u1:x"]),

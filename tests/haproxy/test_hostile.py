@@ -11,7 +11,7 @@ import pytest
 from controller import Answer, Controller, Origin, fetch, origins
 from hostile import HOSTILE, PLAIN, Hostile
 from hypothesis import HealthCheck, example, given, settings
-from support import free_port
+from support import eventually, free_port
 
 from flowproxy.parameters import DEPRECATED
 
@@ -26,7 +26,12 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
         port = str(start("other").port)
         try:
             ports = f"{controller.traffic},{free_port()}:ssl"
-            controller.start(DEFAULT_PORTS=ports, DO_NOT_RESOLVE_ADDR="true", FLOWPROXY_TIDY_AFTER="3600")
+            controller.start(
+                DEFAULT_PORTS=ports,
+                DO_NOT_RESOLVE_ADDR="true",
+                FLOWPROXY_TIDY_AFTER="3600",
+                FLOWPROXY_RAW_CONFIG="safe",
+            )
             for name in ("a.first", "zz.last"):
                 given = {"serviceName": name, "servicePath": f"/{name}", "serviceHeader": "X-Mine:1", "port": port}
                 assert _call(controller, "reconfigure", {**given, "outboundHostname": "127.0.0.1"}).status == 200
@@ -42,6 +47,9 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
 @example(Hostile("addReqHeader", "X-Evil ${HOME} \"${HOME}\" '${HOME}'"))
 @example(Hostile("backendExtra", "http-request set-header X-Evil \\\n"))
 @example(Hostile("users", 'admin:it\'s "$HOME" \\ # %[src]'))
+@example(Hostile("backendExtra", "http-request set-var(txn.route) str(a.first-be80)"))
+@example(Hostile("backendExtra", "http-request set-map(maps/exact.map) /a.first evil"))
+@example(Hostile("delReqHeader", "X-Evil if { path -f /etc/passwd }"))
 @example(Hostile("compressionAlgo", "\x85"))
 @example(Hostile("templateBePath", "//.."))
 @example(Hostile("serviceCert", PLAIN["serviceCert"]))
@@ -53,7 +61,7 @@ def test_a_hostile_value_hurts_at_most_its_own_service(attacked: Controller, hos
     evil = plain | {hostile.parameter: hostile.value}
     answer = _call(attacked, "reconfigure", evil)
 
-    assert answer.status in (200, 400, 409, 500), answer.text
+    assert answer.status in (200, 400, 403, 409, 500), answer.text
     if answer.status != 200:
         names = (hostile.parameter, DEPRECATED.get(hostile.parameter, "servicePath"))
         assert any(name in answer.json["Message"] for name in names), answer.text
@@ -61,7 +69,7 @@ def test_a_hostile_value_hurts_at_most_its_own_service(attacked: Controller, hos
     for name in ("a.first", "zz.last"):
         assert after[name] == before[name]
         assert attacked.get(f"/{name}", X_Mine="1").text.startswith("other ")
-    assert attacked.status["quarantined"] == {}
+    eventually(lambda: attacked.status["quarantined"] == {})  # a refused call is undone in a round of its own
     assert attacked.status["failure"] is None
     assert attacked.status["haproxy"]["pid"] == status["haproxy"]["pid"]
     assert _call(attacked, "remove", {"serviceName": "evil"}).status == 200

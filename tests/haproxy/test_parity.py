@@ -371,9 +371,10 @@ REDIRECTS = [
         {"https://a.org/demo": "A & X-Forwarded-Proto: https & X-Forwarded-For: 127.0.0.1"},
     ),
     Behaviour(
-        "T094 a client certificate is required",
+        "T094 a client certificate is required where no authority is set (differs: it answered 403)",
         demo(verifyClientSsl="true"),
-        {"/demo": "403", "https://a.org/demo": "403"},
+        {"/demo": "503", "https://a.org/demo": "503"},
+        {"svc": 400},
     ),
     Behaviour(
         "T101 TLS towards the service, unchecked; without it such a service does not answer",
@@ -488,8 +489,18 @@ ACCESS = [
         demo(users="me:pass", ignoreAuthorization="true"),
         {f"/demo | Authorization: {ME}": f"A & Authorization: {ME}"},
     ),
-    Behaviour("T128 names without passwords", demo(users="user1,user2"), {"/demo": "401"}),
-    Behaviour("T129 a secret that is not there", demo(usersSecret="none"), {f"/demo | Authorization: {ME}": "401"}),
+    Behaviour(
+        "T128 names without passwords (differs: nobody could be let in)",
+        demo(users="user1,user2"),
+        {"/demo": "503"},
+        {"svc": 400},
+    ),
+    Behaviour(
+        "T129 a secret that is not there (differs: nobody could be let in)",
+        demo(usersSecret="none"),
+        {f"/demo | Authorization: {ME}": "503"},
+        {"svc": 400},
+    ),
     Behaviour(
         "T130 a colon in a password; items that are none",
         demo(users="you:pa:ss,ww:,:asd"),

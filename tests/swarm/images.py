@@ -15,7 +15,7 @@ from swarm.testbed import Swarm, run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCKERFILE = REPOSITORY / "docker" / "Dockerfile"
-LOCK = REPOSITORY / "requirements.lock"
+LOCKS = [REPOSITORY / name for name in ("requirements.lock", "requirements-build.lock")]
 
 BASE = "debian:trixie-slim"
 FLOWPROXY = "flowproxy:test"
@@ -100,7 +100,9 @@ def _load_stages(swarm: Swarm) -> None:
     if swarm.api.images(name=STAGES["libraries"], quiet=True):
         return
     base = swarm.api.inspect_image(BASE)["Id"].encode()
-    digest = hashlib.sha256(base + DOCKERFILE.read_bytes() + LOCK.read_bytes()).hexdigest()[:16]
+    digest = hashlib.sha256(base + DOCKERFILE.read_bytes() + b"".join(lock.read_bytes() for lock in LOCKS)).hexdigest()[
+        :16
+    ]
     kept = _cache() / f"stages-{digest}.tar"
     if kept.exists():
         swarm.docker("load", "--input", str(kept))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 
-from hostile import COLLIDING, HOSTILE, VICTIMS, Hostile
+from hostile import COLLIDING, HOSTILE, LANGUAGE, VICTIMS, Hostile
 from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from flowproxy.errors import InvalidService, Rejected
 from flowproxy.listeners import HttpNames, Listeners, compile_listeners
+from flowproxy.model import Defaults
 from flowproxy.parameters import parse
 from flowproxy.quoting import SECTIONS
+from flowproxy.raw import Level, reads_files, require_network_addresses
 from flowproxy.render import Configuration, Renderer, map_text
 from flowproxy.routing import Candidate, RouteTable, compile_routes
 from flowproxy.settings import Settings
@@ -23,8 +26,9 @@ OTHERS = [
 RENDERER = Renderer(Settings())
 
 
-def render(*described: dict[str, str]) -> Configuration:
-    candidates = [Candidate(parse(given), created) for created, given in enumerate(described)]
+def render(*described: dict[str, str], level: Level = "all") -> Configuration:
+    defaults = Defaults(raw=level)
+    candidates = [Candidate(parse(given, defaults), created) for created, given in enumerate(described)]
     listening = compile_listeners([c for c in candidates if c.service.has_ports], RENDERER.http_ports(certified=False))
     return RENDERER.apart().render(compile_routes(candidates), {}, (), listening)
 
@@ -32,10 +36,10 @@ def render(*described: dict[str, str]) -> Configuration:
 ALONE = render(*OTHERS)
 
 
-def attempt(evil: dict[str, str]) -> Configuration | InvalidService | None:
+def attempt(evil: dict[str, str], level: Level) -> Configuration | InvalidService | None:
     """What comes of it; None where a template of a service's cannot be used."""
     try:
-        return render(*OTHERS, evil)
+        return render(*OTHERS, evil, level=level)
     except InvalidService as error:
         return error
     except Rejected:
@@ -43,14 +47,16 @@ def attempt(evil: dict[str, str]) -> Configuration | InvalidService | None:
 
 
 @settings(max_examples=600, suppress_health_check=list(HealthCheck))
-@given(HOSTILE)
-@example(Hostile("backendExtra", "\ndefaults\n  timeout server 1\n"))
-@example(Hostile("aclName", "other"))
-@example(Hostile("users", "admin:a\nuser root insecure-password x"))
-@example(Hostile("users", "admin:\rpassword"))
-def test_no_value_of_a_parameter_reaches_another_service(hostile: Hostile) -> None:
+@given(HOSTILE, st.sampled_from(["safe", "all"]))
+@example(Hostile("backendExtra", "\ndefaults\n  timeout server 1\n"), "all")
+@example(Hostile("backendExtra", "server x u'ni'x@haproxy.sock"), "all")
+@example(Hostile("aclName", "other"), "all")
+@example(Hostile("users", "admin:a\nuser root insecure-password x"), "all")
+@example(Hostile("users", "admin:\rpassword"), "all")
+@example(Hostile("delReqHeader", "X-Evil if { path -f /etc/passwd }"), "safe")
+def test_no_value_of_a_parameter_reaches_another_service(hostile: Hostile, level: Level) -> None:
     evil = {"serviceName": "evil", "servicePath": "/evil", "port": "80", hostile.parameter: hostile.value}
-    found = attempt(evil)
+    found = attempt(evil, level)
 
     if isinstance(found, InvalidService):
         assert all(problem.parameter and problem.rule for problem in found.problems)
@@ -63,6 +69,11 @@ def test_no_value_of_a_parameter_reaches_another_service(hostile: Hostile) -> No
             lines = [line.split(" ") for line in map_text(entries).split("\n")[:-1]]
             assert {key: value for key, value in lines} == entries  # noqa: C416 - two words in each
         written = [section.text for name, section in found.sections.items() if name not in ALONE.sections]
+        for text in written:
+            if hostile.parameter == "backendExtra":  # elsewhere these are values of a header
+                require_network_addresses(text.split("\n"))
+            if level == "safe" and hostile.parameter in LANGUAGE:
+                assert not any(map(reads_files, text.split("\n")))
         assert sections_in(found.head) - sections_in(ALONE.head) <= {"frontend tcpFE", "frontend tcpListen"}
         own = hostile.value if hostile.parameter == "aclName" else "evil"
         allowed = sections_in(f"backend evil\nbackend {own}-be\nuserlist {own}")

@@ -91,8 +91,8 @@ def test_a_services_stack_is_saved_and_a_label_cannot_claim_one(tmp_path: Path) 
     parameters = {"serviceName": "web", "servicePath": "/", "port": "80", "stack": "other"}
     registry = Registry()
     registry.put(Entry(parse(parameters), Origin.SWARM, 1, parameters, "shop"))
-    Store(tmp_path, Defaults()).save(registry.snapshot())
-    (entry,) = Store(tmp_path, Defaults()).load()
+    Store(tmp_path, dict.fromkeys(Origin, Defaults())).save(registry.snapshot())
+    (entry,) = Store(tmp_path, dict.fromkeys(Origin, Defaults())).load()
 
     assert entry.stack == "shop"
     assert entry.candidate.owner == "stack shop"

@@ -77,8 +77,8 @@ def test_the_name_of_a_service_parameter_may_be_in_any_case() -> None:
     [
         ({"servicePath.1": "/a", "servicePath.4": "/d"}, "go up to 4, but there is none with the number 2, 3"),
         (
-            {"servicePath.1": "/a", "httpsOnly.2": "true"},
-            "httpsOnly.2 has no effect: a destination needs one of",
+            {"servicePath.1": "/a", "timeoutServer.2": "10"},
+            "timeoutServer.2 has no effect: a destination needs one of",
         ),
         ({"servicePath": "/a", "servicePth.1": "/b"}, "servicePth.1: is unknown; did you mean servicePath?"),
         ({"servicePath.1": "/a", "servicePath.2": "/b"}, None),
