@@ -276,4 +276,4 @@ def test_the_patterns_of_a_service_have_one_budget() -> None:
     given = {"serviceName": "web", "servicePath": "/", "port": "80"}
     parse({**given, "backendExtra": line}, Defaults(raw="safe"))
     with pytest.raises(Untrusted, match="altogether"):
-        parse({**given, "backendExtra": "\n".join([line] * 50)}, Defaults(raw="safe"))
+        parse({**given, "backendExtra": "\n".join([line] * 90)}, Defaults(raw="safe"))
