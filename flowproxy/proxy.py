@@ -154,7 +154,7 @@ class Proxy:
                 return True
             try:
                 await self._start(None)
-            except ProxyUnavailable as error:
+            except (ProxyUnavailable, OSError) as error:  # no file descriptor, no process
                 _log.error("haproxy could not be started again", reason=str(error))
                 return False
         return True

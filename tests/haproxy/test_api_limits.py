@@ -170,7 +170,7 @@ def test_haproxy_that_dies_without_file_descriptors_left_is_started_later(
     resource.prlimit(pid, files, (3, before[1]))
     os.kill(master, signal.SIGKILL)
     eventually(lambda: "haproxy died" in controller.log.read_text())
-    eventually(lambda: "loop begins again" in controller.log.read_text())
+    eventually(lambda: "haproxy could not be started again" in controller.log.read_text())
     resource.prlimit(pid, files, before)
 
     eventually(lambda: controller.get("/web").status == 200, within=20)
