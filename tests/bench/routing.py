@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from bench.cluster import Cluster, Reference, address, cluster, folder
+from bench.cluster import FEW_HEADERS, HEADERS, Cluster, Reference, address, cluster, folder
 from support import eventually
 
 GOAL = 0.95
@@ -23,13 +23,14 @@ CONNECTIONS = 32
 @click.option("--seconds", default=4, show_default=True, help="Of each run of wrk.")
 @click.option("--rounds", default=5, show_default=True, help="Runs of each, in alternation with the reference.")
 @click.option("--routes", default="last,middle,missing", show_default=True, help="Which routes are asked for.")
+@click.option("--few-headers", is_flag=True, help="Let the reference write only X-Forwarded-For and -Proto.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("bench-routing.json"), show_default=True)
-def main(sizes: str, seconds: int, rounds: int, routes: str, output: Path) -> None:
+def main(sizes: str, seconds: int, rounds: int, routes: str, few_headers: bool, output: Path) -> None:
     """Prints a line for each measurement, and writes all of them as JSON."""
     results: list[dict[str, Any]] = []
     # Listing all workers for a minute is not what is measured here, so nothing is tidied up meanwhile.
     with cluster(FLOWPROXY_TIDY_AFTER="100000") as ours, folder() as place:
-        reference = Reference(place, ours.origin)
+        reference = Reference(place, ours.origin, headers=FEW_HEADERS if few_headers else HEADERS)
         with reference.running():
             for size in map(int, sizes.split(",")):
                 ours.grow(size)
