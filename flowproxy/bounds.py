@@ -22,7 +22,7 @@ from flowproxy.patterns import (
     cost_of,
     search_of,
 )
-from flowproxy.safeguards import compares_normal_forms, told_apart
+from flowproxy.safeguards import told_apart
 
 MOST_DESTINATIONS = 1_000
 MOST_ROUTES = 10_000
@@ -149,11 +149,9 @@ def _too_costly(service: Service, destinations: tuple[Destination, ...]) -> Iter
     """A request may meet all that routes depend on, and the rewrites of one destination."""
     deciding: list[_Work] = []
     rewriting: list[_Work] = []
-    siblings = told_apart(destinations)
     try:
         for destination in destinations:
-            forms = 2 if compares_normal_forms(destination, siblings) else 1
-            deciding += [work._replace(steps=work.steps * forms) for work in _deciding(service, destination)]
+            deciding += _deciding(service, destination)
             rewriting += _rewriting(destination)
     except _NotTaken as error:
         yield error.problem

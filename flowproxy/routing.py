@@ -107,9 +107,9 @@ class Condition(NamedTuple):
 
     @property
     def steps(self) -> int:
-        """An upper bound of what its patterns cost for one request."""
+        """An upper bound of what its patterns cost for one request; the normal form of a path costs as much again."""
         longest = LONGEST_HOST if self.kind == "host" else LONGEST_TEXT
-        return steps_of(self.values, longest) if self.has_patterns else 0
+        return steps_of(self.values, longest) if self.has_patterns and self.decides else 0
 
     def _reaches(self, text: str) -> bool:
         return self.reach is None or len(text) <= self.reach

@@ -70,6 +70,8 @@ TEXTS = {
     "letters": "a" * 1022,
     "a long one": "ab" * 2047,
     "too long": "ab" * 4000,
+    "one that has another normal form": "%61" + "a" * 1018,
+    "a long one that has another normal form": "%61b" + "ab" * 2044,
 }
 
 

@@ -42,7 +42,7 @@ def mistakes(folder: Path, port: int) -> list[tuple[str, dict[str, str]]]:
         ("serviceDomain", {"serviceDomain": "[a-", "serviceDomainAlgo": "hdr_reg(host)"}),
         ("reqPathSearchReplace", {"reqPathSearchReplace": "(never,closed"}),
         ("backendExtra", {"backendExtra": "timeout server never"}),
-        ("userAgent", {"userAgent": ",".join(f"agent-{number}" for number in range(200))}),
+        ("userAgent", {"userAgent": ",".join(f"agent-{number}" for number in range(201))}),
         ("template", {"templateBePath": str(raising)}),
         ("template", {"templateBePath": str(broken)}),
         ("template", {"templateFePath": str(folder / "missing.tmpl")}),
