@@ -21,9 +21,9 @@ class StreamOrigin:
         self._chunks = chunks
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[int]:
-        """The port that it listens on."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+    async def running(self, port: int = 0) -> AsyncIterator[int]:
+        """The port that it listens on: a free one, unless given."""
+        server = await asyncio.start_server(self._serve, "127.0.0.1", port)
         yield server.sockets[0].getsockname()[1]
         server.close()
 
