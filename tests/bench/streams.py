@@ -26,7 +26,7 @@ _CLIENTS = 16
 
 
 class Cost(NamedTuple):
-    """Of one plain request, in the HAProxy that passes it on."""
+    """Of one plain request, in the HAProxy that passes it on. A packet is a system call that sends."""
 
     instructions: float
     packets: float
@@ -59,7 +59,7 @@ def main(requests: int, chunks: int) -> None:
                 cost = _cost(variant, controller.traffic, requests)
             sys.stdout.write(
                 f"{what:8} the option: chunks down {delays[0]:6.2f} ms, up {delays[1]:6.2f} ms (p50);"
-                f" a plain request {cost.instructions:7.0f} instructions, {cost.packets:.3f} sendto\n"
+                f" a plain request {cost.instructions:7.0f} instructions, {cost.packets:.3f} packets sent\n"
             )
 
 
@@ -74,7 +74,14 @@ async def _delays(configuration: Path, port: int, origin: int, chunks: int) -> t
 def _cost(configuration: Path, port: int, requests: int) -> Cost:
     """Of what two runs differ in: starting HAProxy and opening connections cost the same in both."""
     few, many = (
-        _counted(configuration, port, number, "valgrind", "--tool=callgrind", f"--callgrind-out-file={configuration}.callgrind")
+        _counted(
+            configuration,
+            port,
+            number,
+            "valgrind",
+            "--tool=callgrind",
+            f"--callgrind-out-file={configuration}.callgrind",
+        )
         for number in (requests, 2 * requests)
     )
     sent_few, sent_many = (
@@ -90,7 +97,7 @@ def _counted(configuration: Path, port: int, requests: int, *counter: str) -> in
         load = ["h2load", "--h1", "-n", str(requests), "-c", str(_CLIENTS), "-t", "1", url]
         result = subprocess.run(load, check=True, capture_output=True, text=True).stdout
         assert f"{requests} succeeded" in result, result
-    found = re.search(r"Collected : (\d+)|(\d+) +(?:\d+ +)?total", said[0])
+    found = re.search(r"Collected : (\d+)|100\.00 +\S+ +\d+ +(\d+) .*total", said[0])
     assert found, said[0]
     return int(found[1] or found[2])
 
@@ -105,7 +112,8 @@ def _running(*command: str | Path, port: int) -> Iterator[list[str]]:
         yield said
     finally:
         # strace has HAProxy as a child, valgrind is it.
-        for haproxy in psutil.Process(process.pid).children() or [process]:
+        counter = psutil.Process(process.pid)
+        for haproxy in counter.children() or [counter]:
             haproxy.send_signal(signal.SIGTERM)
         said.append(process.communicate(timeout=60)[1])
 
