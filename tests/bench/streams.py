@@ -40,12 +40,14 @@ def main(requests: int, chunks: int) -> None:
     with folder() as place:
         controller = Controller(place / "state")
         plain, streams = free_port(), free_port()
-        controller.start()
-        for name, port in ("plain", plain), ("streams", streams):
-            given = {"servicePath": f"/{name}", "port": str(port), "outboundHostname": "127.0.0.1"}
-            assert controller.reconfigure(name, **given).status == 200
-        controller.api("/v1/reload")
-        controller.end()
+        try:
+            controller.start()
+            for name, port in ("plain", plain), ("streams", streams):
+                given = {"servicePath": f"/{name}", "port": str(port), "outboundHostname": "127.0.0.1"}
+                assert controller.reconfigure(name, **given).status == 200
+            controller.api("/v1/reload")
+        finally:
+            controller.end()
         (place / "origin.cfg").write_text(ORIGIN.format(port=plain))
         ours = (controller.folder / "haproxy.cfg").read_text()
         assert OPTION in ours
