@@ -8,11 +8,12 @@ export PORT ?= 8080
 export FLOWPROXY_STATE_DIR ?= .flowproxy
 export FLOWPROXY_CERTS ?= .flowproxy/certificates
 
-.PHONY: help install run test bench bench-routing bench-control lint audit sbom docs lock image base haproxy test-tools clean
+.PHONY: help install run test soak bench bench-routing bench-control bench-streams lint audit sbom docs lock image base haproxy test-tools clean
 
 help:
 	@echo "make run      start Flowproxy with a demo route, in the foreground"
 	@echo "make test     run every check and test"
+	@echo "make soak     run the tests that take minutes"
 	@echo "make bench    measure routing and changes at up to 10,000 services"
 	@echo "make install  only set up .venv"
 
@@ -45,6 +46,10 @@ test-tools:
 test: install test-tools lint
 	env -u DEFAULT_PORTS -u PORT -u FLOWPROXY_STATE_DIR -u FLOWPROXY_CERTS .venv/bin/pytest
 
+# What takes minutes each: very many requests through very many reloads.
+soak: install haproxy
+	env -u DEFAULT_PORTS -u PORT -u FLOWPROXY_STATE_DIR -u FLOWPROXY_CERTS .venv/bin/pytest -m soak
+
 # Both need a machine that does nothing else; the plots and tables go to docs/.
 bench: bench-routing bench-control
 	.venv/bin/python -m pip install -q --disable-pip-version-check --group bench
@@ -57,6 +62,13 @@ bench-routing: install haproxy
 bench-control: install test-tools
 	PYTHONPATH=tests .venv/bin/python -m bench.control
 	PYTHONPATH=tests .venv/bin/python -m bench.events
+
+# Counts instructions and packets too, which does not need a quiet machine.
+bench-streams: install haproxy
+	@missing=""; for tool in h2load:nghttp2-client valgrind:valgrind strace:strace; do \
+		command -v $${tool%%:*} >/dev/null || missing="$$missing $${tool##*:}"; done; \
+	[ -z "$$missing" ] || { [ -n "$(ADMIN)" ] && $(APT) $$missing; } || { echo "missing: apt-get install$$missing"; exit 1; }
+	PYTHONPATH=tests .venv/bin/python -m bench.streams
 
 lint: install
 	.venv/bin/ruff format --check

@@ -234,6 +234,17 @@ def failed_reloads(processes: str) -> int:
     return int(found[1]) if found else 0
 
 
+def workers(processes: str) -> list[int]:
+    """Return the pids of all workers that `show proc` lists, old ones included."""
+    return [int(words[0]) for line in processes.splitlines() if (words := line.split())[1:2] == ["worker"]]
+
+
+def has_streams(sessions: str) -> bool:
+    """Return whether `show sess` lists a stream besides that of the runtime API, which it came by. An idle connection
+    has none."""
+    return any(line and " fe=GLOBAL " not in line for line in sessions.splitlines())
+
+
 def old_workers(processes: str) -> list[int]:
     old = processes.partition("# old workers")[2].partition("# programs")[0]
     return [int(line.split()[0]) for line in old.splitlines() if line and line[0].isdigit()]

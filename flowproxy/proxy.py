@@ -32,10 +32,12 @@ from flowproxy.commands import (
     commands,
     failed_reloads,
     fields,
+    has_streams,
     old_workers,
     proofs,
     server_health,
     server_states,
+    workers,
 )
 from flowproxy.errors import ProxyUnavailable, Rejected
 from flowproxy.files import write_whole
@@ -56,6 +58,7 @@ _EXPORTER_SECONDS = 10.0
 _START_SECONDS = 30.0
 _RETRY_SECONDS = 1.0
 _END_SECONDS = 0.3  # for each of the signals that no drain is left for
+_DRAIN_PAUSE_SECONDS = 0.1  # enough for a request that has been sent to be seen
 _CANDIDATE = "candidate-"
 _FINDING = re.compile(r"\[ALERT\]\s+\(\d+\) : (?P<text>.*)")
 _UNREPEATED = (
@@ -172,19 +175,31 @@ class Proxy:
         pid = self._pid
         if pid is None:
             return
-        for number, patience in (
-            (signal.SIGUSR1, within),
-            (signal.SIGTERM, _END_SECONDS),
-            (signal.SIGKILL, _END_SECONDS),
-        ):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(patience):
-                    await _end_of(pid)
+        _signal(pid, signal.SIGUSR1)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._drain(pid)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            _signal(pid, number)
+            if await _ends(pid, _END_SECONDS):
                 break
         self._pid = None
         _log.info("haproxy stopped", pid=pid)
+
+    async def _drain(self, pid: int) -> None:
+        """Returns when HAProxy has ended, or nothing is left in it but idle connections: it would keep those until
+        their next request."""
+        while not await _ends(pid, _DRAIN_PAUSE_SECONDS):
+            if not await self._is_busy():
+                return
+
+    async def _is_busy(self) -> bool:
+        """Whether a request or a tunnel is under way; also when HAProxy does not say."""
+        try:
+            pids = workers(await self._master.ask("show proc"))
+            return any([has_streams(await self._master.ask(f"@!{pid} show sess")) for pid in pids])
+        except ProxyUnavailable:
+            return True
 
     def close(self) -> None:
         self._master.close()
@@ -591,6 +606,21 @@ def _owner(above: list[str]) -> str:
         if above[number][:1].isalpha() and number and not above[number - 1].startswith(OWNER):
             return ""
     return ""
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+async def _ends(pid: int, within: float) -> bool:
+    """Returns whether the process ends within so many seconds."""
+    try:
+        async with asyncio.timeout(within):
+            await _end_of(pid)
+    except TimeoutError:
+        return False
+    return True
 
 
 async def _end_of(pid: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import signal
@@ -73,6 +74,23 @@ def test_at_rest(controller: Controller, origin: Origins) -> None:
     haproxy, ours = seconds_to_stop(controller)
     assert haproxy < 5
     assert ours < SOON
+
+
+@pytest.mark.parametrize("reloads", [0, 2], ids=["worker", "old-worker"])
+def test_while_clients_keep_idle_connections(controller: Controller, origin: Origins, reloads: int) -> None:
+    controller.start()
+    given = {"servicePath": "/", "port": str(origin("web").port), "outboundHostname": "127.0.0.1"}
+    assert controller.reconfigure("web", **given).status == 200
+    idle = http.client.HTTPConnection("127.0.0.1", controller.traffic, timeout=10)
+    idle.request("GET", "/")
+    assert idle.getresponse().read()
+    for _ in range(reloads):
+        assert controller.api("/v1/reload").status == 200
+
+    haproxy, ours = seconds_to_stop(controller)
+    assert haproxy < 1
+    assert ours < SOON
+    idle.close()
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from flowproxy.commands import commands, failed_reloads, fields, old_workers, proofs
+from flowproxy.commands import commands, failed_reloads, fields, has_streams, old_workers, proofs, workers
 from flowproxy.plan import AddEntry, AddServer, Change, RemoveEntry, RemoveServer, SetEntry
 from flowproxy.render import Server
 
@@ -97,3 +97,12 @@ def test_the_answers_of_the_master_are_understood() -> None:
     assert failed_reloads(PROCESSES) == 1
     assert old_workers(PROCESSES) == [691, 650]
     assert fields("Name: HAProxy\nPid: 7\n")["Pid"] == "7"
+
+
+def test_all_workers_are_known_and_whether_something_is_under_way_in_them() -> None:
+    ours = "0x7f36: proto=sockpair src=unix:2 fe=GLOBAL be=<NONE> srv=<none> ts=00\n\n"
+    theirs = "0x7f37: proto=tcpv4 src=127.0.0.1:1 fe=services be=web-be srv=a ts=00\n"
+
+    assert workers(PROCESSES) == [700, 691, 650]
+    assert not has_streams(ours)
+    assert has_streams(ours + theirs)
