@@ -22,13 +22,14 @@ from flowproxy.patterns import (
     cost_of,
     search_of,
 )
-from flowproxy.safeguards import told_apart
+from flowproxy.safeguards import better_protected, told_apart
 
 MOST_DESTINATIONS = 1_000
 MOST_ROUTES = 10_000
 MOST_PORTS = 20
 MOST_RULES = 2_000
-MOST_HOSTS_TOLD_APART = 200
+# Of destinations that are protected differently.
+MOST_TOLD_APART, MOST_COMPARED = 16, 2_000
 MOST_TEXT = 2_000_000  # characters of all routes
 MOST_VALUES = 200  # that are compared one after the other, rather than found in an index
 # Without an index; servicePathExclude has one where paths are compared as they are written.
@@ -128,16 +129,28 @@ def _too_much_generated(destinations: tuple[Destination, ...]) -> Iterable[Probl
 
 
 def _too_many_to_tell_apart(destinations: tuple[Destination, ...]) -> Iterable[Problem]:
-    """Each host of a destination is compared with each of those that are protected differently."""
+    """Each route of a destination is compared with each host of those that are protected better."""
     siblings = told_apart(destinations)
-    hosts = sum(max(len(destination.service_domain), 1) for destination in siblings)
-    if hosts > MOST_HOSTS_TOLD_APART:
+    if len(siblings) > MOST_TOLD_APART:
+        rule = f"there are {len(siblings)} destinations that are protected differently; a service has at most"
+        yield Problem("port", "", f"{rule} {MOST_TOLD_APART} of these")
+        return
+    compared = sum(
+        _hosts(destination) * len(destination.service_path) * _hosts(other)
+        for destination in siblings
+        for other in better_protected(destination, siblings)
+    )
+    if compared > MOST_COMPARED:
         yield Problem(
-            "serviceDomain",
+            "servicePath",
             "",
-            f"the destinations are protected differently and have {hosts} hosts altogether; such a service has at most"
-            f" {MOST_HOSTS_TOLD_APART}",
+            "the destinations are protected differently, and their hosts and paths can be combined in"
+            f" {compared} ways; a service has at most {MOST_COMPARED}",
         )
+
+
+def _hosts(destination: Destination) -> int:
+    return max(len(destination.service_domain), 1)
 
 
 def _has_conditions(destination: Destination) -> bool:

@@ -198,7 +198,10 @@ class Candidate(NamedTuple):
 
 
 class Route(NamedTuple):
-    """One host with one path, and where its requests go."""
+    """One host with one path, and where its requests go.
+
+    A diverted one leads away what, by the normal form of its path, is for a better protected destination.
+    """
 
     host: str
     path: str
@@ -207,6 +210,7 @@ class Route(NamedTuple):
     service: str
     is_default: bool
     seniority: Seniority
+    is_diverted: bool = False
 
     @property
     def stage(self) -> str:
@@ -226,7 +230,7 @@ class Route(NamedTuple):
             -len(self.path),
             -sum(condition.decides for condition in self.conditions),
             self.seniority,
-            -len(self.conditions),  # what is diverted goes before what it is diverted from
+            not self.is_diverted,
         )
 
     @property
@@ -457,25 +461,33 @@ def _part(candidate: Candidate, *, of_its_own: bool = False) -> Part:
             if service.template_fe_path:
                 continue
             claims = list(_claims(service, destination, source_port, siblings))
+            diverted = _diverted(service, destination, better, claims, of_its_own=of_its_own)
             wanted = [(claim, backend.name, False) for claim in claims]
-            wanted += [
-                (claim, other, False) for claim, other in _diverted(service, better, claims, of_its_own=of_its_own)
-            ]
             if not backend.is_https_port:
                 wanted += [(Claim(host, "/", ()), backend.name, False) for host in destination.redirect_from_domain]
                 if service.is_default_backend and destination is service.destinations[0]:
                     wanted.append((Claim("", "", ()), backend.name, True))
-            routes += [
-                Route(
-                    claim.host, claim.path, _in_order(claim.conditions), name, service.service_name, default, seniority
-                )
-                for claim, name, default in wanted
-            ]
+            asked = (service.service_name, seniority)
+            routes += [_route(claim, name, *asked, is_default=default) for claim, name, default in wanted]
+            routes += [_route(claim, name, *asked, is_diverted=True) for claim, name in diverted]
     steps: dict[tuple[str, str], int] = {}
     for group, condition in {(route.group, c) for route in routes for c in route.conditions if c.has_patterns}:
         steps[group] = steps.get(group, 0) + condition.steps
     placed = tuple(((route.stage, _key(route)), route) for route in routes)
     return Part(candidate, tuple(backends), placed, steps, tuple(_doubled(placed)))
+
+
+def _route(
+    claim: Claim,
+    backend: str,
+    service: str,
+    seniority: Seniority,
+    *,
+    is_default: bool = False,
+    is_diverted: bool = False,
+) -> Route:
+    conditions = _in_order(claim.conditions)
+    return Route(claim.host, claim.path, conditions, backend, service, is_default, seniority, is_diverted)
 
 
 def _doubled(placed: Iterable[tuple[tuple[str, str], Route]]) -> Iterable[str]:
@@ -549,27 +561,73 @@ def _claims(
 
 
 def _diverted(
-    service: Service, better: Iterable[Destination], claims: list[Claim], *, of_its_own: bool
+    service: Service,
+    destination: Destination,
+    better: Iterable[Destination],
+    claims: list[Claim],
+    *,
+    of_its_own: bool,
 ) -> Iterable[tuple[Claim, str]]:
     """What must be left to better protected destinations because of the path's normal form; with their backends."""
     for other in better:
+        forms = list(_preferred_forms(other, destination))
         for backend, source_port in _backends(service, other, of_its_own):
-            theirs = (*_conditions(other, source_port), *_of_normal_form(other))
+            theirs = _conditions(other, source_port)
             for host, *for_host in _hosts(service, other):
                 for claim in claims:
                     narrowed = _narrowed(claim.host, host)
-                    if narrowed is not None:
-                        own = (condition for condition in claim.conditions if condition.decides)
-                        conditions = {*own, *theirs, *for_host, *narrowed}
+                    if narrowed is None:
+                        continue
+                    own = [condition for condition in claim.conditions if condition.decides]
+                    for form in forms:
+                        conditions = {*own, *theirs, *for_host, *narrowed, *form}
                         yield claim._replace(conditions=tuple(conditions)), backend.name
+
+
+def _preferred_forms(other: Destination, destination: Destination) -> Iterable[tuple[Condition, ...]]:
+    """The conditions on a normal form that is for another destination rather than for this one.
+
+    As for paths as they are sent, the longer path decides, and paths that are compared in another way than whole or by
+    their beginning are as long as `/`. In doubt it is for the other one, which is better protected.
+    """
+    theirs, own = set(other.service_path), set(destination.service_path)
+    longer = theirs - {"/"} if _is_indexed(other) else set()
+    if longer:
+        mine = {path for path in own if _is_indexed(destination) and _extends(path, longer)}
+        yield _form(other, longer, destination, mine)
+        within = {path for path in longer if _extends(path, mine)}
+        if within:
+            yield _form(other, within, destination, set())
+    shortest = theirs - longer
+    if shortest:
+        alike = not (_is_indexed(other) or _is_indexed(destination))
+        mine = own - {"/"} if _is_indexed(destination) else own
+        yield _form(other, shortest, destination, mine if not alike or destination.index < other.index else set())
+
+
+def _is_indexed(destination: Destination) -> bool:
+    return _how(destination) in ("beg", "str")
+
+
+def _extends(path: str, beginnings: Iterable[str]) -> bool:
+    return any(path != beginning and path.startswith(beginning) for beginning in beginnings)
+
+
+def _form(
+    other: Destination, theirs: Iterable[str], destination: Destination, mine: Iterable[str]
+) -> tuple[Condition, ...]:
+    """That a normal form is one of another destination's paths, and none of this one's."""
+    conditions = [_compared("normal", other, theirs)]
+    if mine:
+        conditions.append(_compared("normal-outside", destination, mine))
+    if other.service_path_exclude:
+        conditions.append(_compared("normal-outside", other, other.service_path_exclude))
+    return tuple(conditions)
 
 
 def _of_normal_form(destination: Destination) -> tuple[Condition, ...]:
     """What the paths of a destination say, for the normal form."""
-    conditions = [_compared("normal", destination, destination.service_path)]
-    if destination.service_path_exclude:
-        conditions.append(_compared("normal-outside", destination, destination.service_path_exclude))
-    return tuple(conditions)
+    return _form(destination, destination.service_path, destination, ())
 
 
 def _compared(kind: str, destination: Destination, values: Iterable[str]) -> Condition:

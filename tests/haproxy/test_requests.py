@@ -35,6 +35,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
             half = {"servicePath_1": "/public", "ignoreAuthorization_1": "true", "servicePath_2": "/admin"}
             answer = controller.reconfigure("half", serviceDomain="half.org", users="admin:secret", **half, **given)
             assert answer.status == 200, answer.text
+            everyday = {"servicePath_1": "/", "ignoreAuthorization_1": "true", "servicePath_2": "/admin"}
+            answer = controller.reconfigure("site", serviceDomain="site.org", users="a:b", **everyday, **given)
+            assert answer.status == 200, answer.text
             apart = {"serviceDomain": "outside.org", "servicePathExclude": "/admin"}
             answer = controller.reconfigure("outside", **apart, **given)
             assert answer.status == 200, answer.text
@@ -99,6 +102,7 @@ ADMIN = [
 @pytest.mark.parametrize("path", ADMIN)
 def test_no_spelling_of_a_path_gets_round_the_password(shop: Controller, path: str) -> None:
     assert status(shop, f"GET {path} HTTP/1.1\nHost: shop.org\nConnection: close\n") == 401
+    assert status(shop, f"GET {path} HTTP/1.1\nHost: site.org\nConnection: close\n") in (401, 503)
     assert status(shop, f"GET {path} HTTP/1.1\nHost: half.org\nConnection: close\n") in (401, 503)
 
 
@@ -109,7 +113,7 @@ def test_no_spelling_of_a_path_gets_round_an_exclusion(shop: Controller, path: s
 
 @pytest.mark.parametrize("path", ["/public", "/public/a%20b", "/public//x", "/public/a/../b", "/public/%61"])
 def test_what_stays_below_an_open_path_is_open_and_arrives_as_it_was_sent(shop: Controller, path: str) -> None:
-    for host in ("shop.org", "half.org"):
+    for host in ("shop.org", "half.org", "site.org"):
         said = exchange(shop.traffic, f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
         assert said.split(b"\r\n\r\n", 1)[1].startswith(f"shop {path}\n".encode())
 

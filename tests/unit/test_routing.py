@@ -5,10 +5,11 @@ from itertools import permutations
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from routing_cases import CANDIDATES, REQUESTS, candidate, described_candidates
+from routing_cases import CANDIDATES, ODD_PATHS, REQUESTS, candidate, described_candidates
 
+from flowproxy.paths import normal
 from flowproxy.routing import CONDITIONAL, Candidate, Request, RouteTable, compile_routes, match
 
 
@@ -326,3 +327,81 @@ def test_rules_of_nested_paths_say_what_the_meaning_says(
 
     assert look_up(table, request) == (chosen.backend if chosen else None)
     assert compile_routes(reversed(described_candidates(given))) == table
+
+
+NESTED = ["/", "/a", "/a/b", "/a/b/c", "/ab", "/b"]
+SPELLED = [
+    *ODD_PATHS,
+    "/x/../a",
+    "//a/b",
+    "/a/./b/c",
+    "/%61",
+    "/b/../a/b/c",
+    "/a//b",
+    "/;/a",
+    "/./a/b",
+    "//",
+    "/a/b/..",
+]
+
+
+@settings(max_examples=400)
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.sampled_from(NESTED), min_size=1, max_size=3, unique=True),
+            st.booleans(),
+            st.sampled_from(["", "path", "path_sub", "path_reg"]),
+        ),
+        min_size=2,
+        max_size=4,
+    ),
+    st.sampled_from(SPELLED),
+)
+def test_no_spelling_of_a_path_leads_to_a_less_protected_destination(
+    described: list[tuple[list[str], bool, str]], path: str
+) -> None:
+    assume(len({is_open for _, is_open, _ in described}) == 2)
+    given: dict[str, str] = {}
+    for number, (paths, is_open, how) in enumerate(described, 1):
+        given[f"servicePath.{number}"] = ",".join(paths)
+        given[f"ignoreAuthorization.{number}"] = str(is_open).lower()
+        given[f"pathType.{number}"] = how
+    table = compile_routes([candidate("web", 0, **given)])
+    form = normal(path)
+    by_name = {backend.name: backend.destination for backend in table.backends}
+
+    chosen = match(table.routes, Request("x.org", path))
+    assert look_up(table, Request("x.org", path)) == (chosen.backend if chosen else None)
+    if chosen and by_name[chosen.backend].ignore_authorization:
+        assert form is not None
+        plain = match(table.routes, Request("x.org", form))
+        assert plain
+        assert by_name[plain.backend].ignore_authorization
+
+
+@pytest.mark.parametrize(
+    ("opened", "protected", "path", "expected"),
+    [
+        ("/", "/admin", "/x", True),
+        ("/", "/admin", "/admin", False),
+        ("/", "/admin", "//admin", False),
+        ("/", "/admin", "/x/../y", True),
+        ("/public", "/", "/public/x", True),
+        ("/public", "/", "/public/../x", False),
+        ("/public", "/", "/public/%61", True),
+        ("/,/admin/public", "/admin", "/admin/public/x", True),
+        ("/,/admin/public", "/admin", "//admin/public/x", True),
+        ("/,/admin/public", "/admin", "//admin/x", False),
+        ("/app", "/app/admin", "/app//admin", False),
+        ("/app", "/app/admin", "/app//x", True),
+    ],
+)
+def test_the_normal_form_decides_between_destinations_as_the_path_does(
+    opened: str, protected: str, path: str, expected: bool
+) -> None:
+    described = {"servicePath_1": opened, "ignoreAuthorization_1": "true", "servicePath_2": protected, "port_2": "81"}
+    chosen = match(compile_routes([candidate("web", 0, **described)]).routes, Request("x.org", path))
+
+    assert chosen
+    assert chosen.backend.startswith("web-be80") == expected
