@@ -97,9 +97,9 @@ class Proxy:
     # Life
 
     async def attach(self) -> bool:
-        """Adopts the HAProxy that already runs here, or starts one on the files of the last good configuration.
+        """Adopts the HAProxy that already runs here; returns whether one does.
 
-        Returns whether one runs now. Raises ProxyUnavailable when the folder is another controller's, when
+        Raises ProxyUnavailable when the folder is another controller's, when
         there is no HAProxy program, or when the ports for traffic cannot be had.
         """
         self._claim_folder()
@@ -114,6 +114,10 @@ class Proxy:
             _log.info("haproxy adopted", pid=self._pid)
             return True
         self._require_traffic_ports()
+        return False
+
+    async def start_as_before(self) -> bool:
+        """Starts HAProxy on the files of the last good configuration, servers included; returns whether it runs."""
         if not (self.folder / "haproxy.cfg").is_file():
             return False
         try:
@@ -269,7 +273,7 @@ class Proxy:
         files = await asyncio.to_thread(configuration.files)
         before = await asyncio.to_thread(self._on_disk, files)
         if cause is Cause.UNKNOWN:
-            self._written.clear()  # somebody may have changed them by hand
+            self._written = dict(before)  # somebody may have changed them by hand
         await asyncio.to_thread(self._write, files)
         try:
             if self._pid is None:
