@@ -409,6 +409,7 @@ class Proxy:
                 )
             try:
                 info = fields(await self._worker.ask("show info"))
+                await self._master.ask("show proc")  # before it answers, it misses signals
             except ProxyUnavailable:
                 return False
             return digest is None or info.get("description") == digest

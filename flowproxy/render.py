@@ -287,7 +287,7 @@ class Renderer:
         stopping: bool = False,
     ) -> Configuration:
         """`endpoints` are those of each host name that a destination sends to; a name without any has no servers.
-        `stopping` is what FLOWPROXY_READY_PATH answers."""
+        `stopping` says that the node is about to leave."""
         backends = [backend for part in table.parts.values() for backend in part.backends]
         backends += listening.backends
         servers = {backend.name: self._placed(backend, endpoints) for backend in backends}
@@ -356,8 +356,8 @@ class Renderer:
         )
 
     def _readiness(self, *, stopping: bool) -> Mapping[str, Mapping[str, str]]:
-        """The map that FLOWPROXY_READY_PATH is answered by, where there is one: it changes without a reload."""
-        if self._settings.ready_path is None:
+        """The map that says whether the node is about to leave, where HAProxy asks it: it changes without a reload."""
+        if self._settings.ready_path is None and not self._settings.shutdown_delay:
             return {}
         return {"ready": {"node": "stopping" if stopping else "ready"}}
 
