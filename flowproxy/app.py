@@ -50,7 +50,7 @@ from flowproxy.render import Renderer
 from flowproxy.replicas import Replicas
 from flowproxy.routing import compile_routes
 from flowproxy.settings import Settings, misspelt, read_user_secrets, secrets_folder
-from flowproxy.store import Store
+from flowproxy.store import Known, Store
 from flowproxy.swarm import Swarm, SwarmStatus, is_expected
 
 _log = structlog.get_logger(__name__)
@@ -125,7 +125,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
             await proxy.start_as_before()
         if settings.api_token is None:
             _log.warning("the API is open", reason=UNGUARDED)
-        _remember(store, registry, None if adopted else settings.stale_after, with_swarm=swarm is not None)
+        saved = _remember(store, registry, None if adopted else settings.stale_after, with_swarm=swarm is not None)
         _register_environment(registry, settings, environment)
         if demo:
             await _register_demo(stack, registry)
@@ -145,6 +145,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
             "certificates": keyring.run,
             "listeners": informants.run,
             "reconciler": partial(_reconcile, reconciler, names, swarm),
+            "fallback": partial(_fall_back, reconciler, proxy, registry, saved),
             "haproxy": partial(proxy.watch, reconciler.forget_running),
             "announcement": partial(_announce, reconciler, registry, settings, adopted=adopted, demo=demo),
         }
@@ -202,8 +203,8 @@ async def _check_certificates(
         await proxy.check(renderer.apart().render(compile_routes(()), {}, certificates))
 
 
-def _remember(store: Store, registry: Registry, stale_after: float | None, *, with_swarm: bool) -> None:
-    """Begins with what was known when the last controller ended.
+def _remember(store: Store, registry: Registry, stale_after: float | None, *, with_swarm: bool) -> Known:
+    """Begins with what was known when the last controller ended; returns the endpoints that were saved.
 
     Args:
         stale_after: seconds after which endpoints of a Swarm are left out; None where HAProxy serves them already.
@@ -216,12 +217,28 @@ def _remember(store: Store, registry: Registry, stale_after: float | None, *, wi
         if known.tasks or known.addresses:
             reason = f"they were not confirmed in the last {stale_after:.0f} s (FLOWPROXY_STALE_AFTER)"
             _log.warning("saved endpoints are not used", reason=reason)
-        return
+        return known
     registry.confirm(known.confirmed)
     for host, endpoints in known.addresses.items():
         registry.resolve(host, endpoints)
     for name, endpoints in known.tasks.items() if with_swarm else ():
         registry.place(name, endpoints)
+    return known
+
+
+async def _fall_back(reconciler: Reconciler, proxy: Proxy, registry: Registry, saved: Known) -> None:
+    """Where the first configuration is refused, has the last good one serve, if its servers are still what they were."""
+    if saved.confirmed is None:  # without a Swarm HAProxy was started on it already
+        return
+    with contextlib.suppress(ProxyUnavailable):
+        await reconciler.live(registry.snapshot().generation, "")
+    if reconciler.outcome.configuration is not None:
+        return
+    now = registry.snapshot()
+    if (now.tasks, now.addresses) == (saved.tasks, saved.addresses):
+        await proxy.start_as_before()
+    else:
+        _log.warning("the configuration on disk is not used", reason="its servers are not where they were")
 
 
 async def _confirm(store: Store, registry: Registry, every: float) -> NoReturn:

@@ -120,12 +120,15 @@ class Proxy:
         """Starts HAProxy on the files of the last good configuration, servers included; returns whether it runs."""
         if not (self.folder / "haproxy.cfg").is_file():
             return False
-        try:
-            await self._run_check(self.folder)
-            await self._start(None)
-        except (Rejected, ProxyUnavailable) as error:
-            _log.warning("the configuration on disk is not used", reason=str(error))
-            return False
+        async with self._hands:
+            if self._pid is not None:
+                return True
+            try:
+                await self._run_check(self.folder)
+                await self._start(None)
+            except (Rejected, ProxyUnavailable) as error:
+                _log.warning("the configuration on disk is not used", reason=str(error))
+                return False
         return True
 
     async def watch(self, on_restart: Callable[[], None]) -> None:

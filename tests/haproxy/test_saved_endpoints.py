@@ -201,6 +201,22 @@ def test_a_haproxy_that_goes_on_running_goes_on_serving(cluster: Cluster) -> Non
     assert cluster.controller.status["haproxy"]["pid"] == running
 
 
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_setting_that_haproxy_refuses_leaves_the_last_configuration_to_servers_that_stayed(
+    cluster: Cluster, moved: bool
+) -> None:
+    assert cluster.controller.signal(signal.SIGTERM) == 0
+    stranger = cluster.move()[1] if moved else None
+    with asking(cluster.controller):
+        cluster.start(EXTRA_FRONTEND="no such line")
+        eventually(lambda: cluster.controller.status["failure"])
+        if stranger is None:
+            eventually(cluster.is_served)
+        else:
+            eventually(lambda: "its servers are not where they were" in cluster.controller.log.read_text())
+    assert stranger is None or stranger.asked == 0
+
+
 def test_the_time_of_the_last_listing_is_kept_though_nothing_changes(cluster: Cluster) -> None:
     assert cluster.controller.signal(signal.SIGTERM) == 0
     cluster.start(FLOWPROXY_STALE_AFTER="5", FLOWPROXY_RESYNC_INTERVAL="1")
