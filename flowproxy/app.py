@@ -227,7 +227,7 @@ def _remember(store: Store, registry: Registry, stale_after: float | None, *, wi
 
 
 async def _fall_back(reconciler: Reconciler, proxy: Proxy, registry: Registry, saved: Known) -> None:
-    """Where the first configuration is refused, has the last good one serve, if its servers are still what they were."""
+    """Has the last good configuration serve where the first one is refused, if its servers are where they were."""
     if saved.confirmed is None:  # without a Swarm HAProxy was started on it already
         return
     with contextlib.suppress(ProxyUnavailable):

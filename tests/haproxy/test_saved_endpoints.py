@@ -192,7 +192,7 @@ def test_the_limit_can_be_set(cluster: Cluster) -> None:
 
 def test_a_haproxy_that_goes_on_running_goes_on_serving(cluster: Cluster) -> None:
     """Its servers were followed until its controller was killed."""
-    running = cluster.controller.status["haproxy"]["pid"]
+    running = eventually(lambda: cluster.controller.status["ready"] and cluster.controller.status["haproxy"]["pid"])
     cluster.controller.signal(signal.SIGKILL)
     cluster.age(time.time() - 1000)
     cluster.controller.start(**cluster.daemon.environment | cluster.without_docker)
