@@ -33,7 +33,7 @@ UNGUARDED = "whoever reaches the API may do everything; set FLOWPROXY_API_TOKEN,
 
 _GREETINGS = ("ping", "successfulinitreload")
 _OPEN = frozenset(
-    ["/v1/status", "/v1/test", "/v2/test", "/v1/docker-flow-swarm-listener/ping"]
+    ["/v1/status", "/v1/ready", "/v1/test", "/v2/test", "/v1/docker-flow-swarm-listener/ping"]
     + ["/v1/docker-flow-swarm-listener/notify-services"]
     + [f"{prefix}{name}" for prefix in ("/v1/", "/v1/docker-flow-proxy/") for name in _GREETINGS]
 )

@@ -50,7 +50,7 @@ from flowproxy.metrics import exposition
 from flowproxy.names import Names
 from flowproxy.overlaps import Overlap
 from flowproxy.parameters import parse
-from flowproxy.proxy import Proxy
+from flowproxy.proxy import Proxy, ProxyStatus
 from flowproxy.reconciler import Reconciler
 from flowproxy.registry import Entry, Origin, Registry
 from flowproxy.replicas import Replicas, Reply
@@ -144,6 +144,7 @@ class Api:
         application.router.add_get("/v1/routes", self.routes)
         application.router.add_get("/v1/explain", self.explain)
         application.router.add_get("/v1/status", self.status)
+        application.router.add_get("/v1/ready", self.ready)
         return application
 
     # Docker Flow Proxy's
@@ -332,7 +333,7 @@ class Api:
         """Without the token only whether we live."""
         outcome, snapshot = self._reconciler.outcome, self._registry.snapshot()
         haproxy = await self._proxy.status()
-        ready = haproxy is not None and outcome.configuration is not None
+        ready = self._is_ready(haproxy)
         if not self._access.admits(request):
             return web.json_response({"version": __version__, "ready": ready})
         overlaps = await self._overlaps()
@@ -346,6 +347,7 @@ class Api:
                         self._proxy.unwritten,
                         self._access.warning,
                         self._replicas.warning,
+                        self._swarm_status().warning(snapshot.confirmed, time.time()),
                         self._settings.advice,
                     )
                     if text
@@ -367,6 +369,15 @@ class Api:
                 "swarm": self._swarm_status()._asdict(),
             }
         )
+
+    async def ready(self, _: web.Request) -> web.Response:
+        """Whether requests should be sent to this node: 200, or 503 before it serves and when it is about to stop."""
+        ready = self._is_ready(await self._proxy.status())
+        return web.json_response({"ready": ready}, status=200 if ready else 503)
+
+    def _is_ready(self, haproxy: ProxyStatus | None) -> bool:
+        stopping = self._registry.snapshot().stopping
+        return haproxy is not None and self._reconciler.outcome.configuration is not None and not stopping
 
     async def _overlaps(self) -> Sequence[Overlap]:
         """All of them, warnings first; in a thread, because among many services it takes a moment."""

@@ -50,13 +50,14 @@ from flowproxy.render import Renderer
 from flowproxy.replicas import Replicas
 from flowproxy.routing import compile_routes
 from flowproxy.settings import Settings, misspelt, read_user_secrets, secrets_folder
-from flowproxy.store import Store
+from flowproxy.store import Known, Store
 from flowproxy.swarm import Swarm, SwarmStatus, is_expected
 
 _log = structlog.get_logger(__name__)
 
 
-_FIRST_LOOK_SECONDS = 5
+_FIRST_LISTING_SECONDS = 2
+_FIRST_NAMES_SECONDS = 5
 _FEWEST_CONNECTIONS = 50
 _CANCEL_SECONDS = 0.3  # for what was cancelled; what does not end by then is left behind
 _CAP_SYS_CHROOT = 18  # capabilities(7), linux/capability.h
@@ -120,9 +121,11 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
 
     async def work() -> None:
         adopted = await proxy.attach()
+        if not adopted and swarm is None:
+            await proxy.start_as_before()
         if settings.api_token is None:
             _log.warning("the API is open", reason=UNGUARDED)
-        _remember(store, registry, with_swarm=swarm is not None)
+        saved = _remember(store, registry, None if adopted else settings.stale_after, with_swarm=swarm is not None)
         _register_environment(registry, settings, environment)
         if demo:
             await _register_demo(stack, registry)
@@ -138,15 +141,17 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
             await replicas.ask_for_certificates(keyring)
         registry.touch()
         loops: dict[str, Callable[[], Awaitable[None]]] = {
-            "names": names.run,
+            "names": partial(_look_names_up, names, swarm),
             "certificates": keyring.run,
             "listeners": informants.run,
             "reconciler": partial(_reconcile, reconciler, names, swarm),
+            "fallback": partial(_fall_back, reconciler, proxy, registry, saved),
             "haproxy": partial(proxy.watch, reconciler.forget_running),
             "announcement": partial(_announce, reconciler, registry, settings, adopted=adopted, demo=demo),
         }
         if swarm:
             loops["swarm"] = swarm.run
+            loops["confirmations"] = partial(_confirm, store, registry, settings.stale_after / 10)
         async with asyncio.TaskGroup() as tasks:
             for name, run in loops.items():
                 tasks.create_task(background.keep(name, run), name=name)
@@ -161,12 +166,21 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         working = asyncio.create_task(work(), name="work")  # noqa: TID251 - _stop waits for it, with a deadline
         await asyncio.wait({working, stop}, return_when=asyncio.FIRST_COMPLETED)
         if stop.done():
+            await _leave(settings.shutdown_delay, registry, working)
             await _stop(settings.drain_timeout, working, proxy, listener)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CANCEL_SECONDS):
                 await runner.cleanup()
         if not stop.done():
             working.result()
+
+
+async def _leave(seconds: float, registry: Registry, working: asyncio.Task[None]) -> None:
+    """Says for these seconds that the node is about to stop, while everything goes on."""
+    registry.stop()
+    if seconds:
+        _log.info("leaving", delay_seconds=seconds)
+        await asyncio.wait({working}, timeout=seconds)
 
 
 async def _stop(seconds: float, working: asyncio.Task[None], proxy: Proxy, listener: Listener) -> None:
@@ -189,24 +203,70 @@ async def _check_certificates(
         await proxy.check(renderer.apart().render(compile_routes(()), {}, certificates))
 
 
-def _remember(store: Store, registry: Registry, *, with_swarm: bool) -> None:
-    """Begins with what was known when the last controller ended."""
+def _remember(store: Store, registry: Registry, stale_after: float | None, *, with_swarm: bool) -> Known:
+    """Begins with what was known when the last controller ended; returns the endpoints that were saved.
+
+    Args:
+        stale_after: seconds after which endpoints of a Swarm are left out; None where HAProxy serves them already.
+    """
     for entry in store.load():
         if with_swarm or entry.origin != Origin.SWARM:
             registry.put(entry)
-    tasks, addresses = store.load_endpoints()
-    for host, endpoints in addresses.items():
+    known = store.load_endpoints()
+    if with_swarm and stale_after is not None and known.is_stale(time.time(), stale_after):
+        if known.tasks or known.addresses:
+            reason = f"they were not confirmed in the last {stale_after:.0f} s (FLOWPROXY_STALE_AFTER)"
+            _log.warning("saved endpoints are not used", reason=reason)
+        return known
+    registry.confirm(known.confirmed)
+    for host, endpoints in known.addresses.items():
         registry.resolve(host, endpoints)
-    for name, endpoints in tasks.items() if with_swarm else ():
+    for name, endpoints in known.tasks.items() if with_swarm else ():
         registry.place(name, endpoints)
+    return known
+
+
+async def _fall_back(reconciler: Reconciler, proxy: Proxy, registry: Registry, saved: Known) -> None:
+    """Has the last good configuration serve where the first one is refused, if its servers are where they were."""
+    if saved.confirmed is None:  # without a Swarm HAProxy was started on it already
+        return
+    with contextlib.suppress(ProxyUnavailable):
+        await reconciler.live(registry.snapshot().generation, "")
+    if reconciler.outcome.configuration is not None:
+        return
+    now = registry.snapshot()
+    if (now.tasks, now.addresses) == (saved.tasks, saved.addresses):
+        await proxy.start_as_before()
+    else:
+        _log.warning("the configuration on disk is not used", reason="its servers are not where they were")
+
+
+async def _confirm(store: Store, registry: Registry, every: float) -> NoReturn:
+    """Keeps the time of the last complete listing on the disk, so that a start knows how old the endpoints are."""
+    while True:
+        await asyncio.sleep(every)
+        await asyncio.to_thread(store.save_endpoints, registry.snapshot())
+
+
+async def _first_listing(swarm: Swarm | None) -> None:
+    """Returns when the Swarm has been listed, or does not answer in time: until then no saved endpoint is used."""
+    if swarm:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_LISTING_SECONDS):
+                await swarm.looked.wait()
+
+
+async def _look_names_up(names: Names, swarm: Swarm | None) -> NoReturn:
+    """Those that the Swarm has not placed."""
+    await _first_listing(swarm)
+    await names.run()
 
 
 async def _reconcile(reconciler: Reconciler, names: Names, swarm: Swarm | None) -> NoReturn:
     """The first round waits for a first look at the world, so that it does not take routes away for a moment."""
+    await _first_listing(swarm)
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_FIRST_LOOK_SECONDS):
-            if swarm:
-                await swarm.looked.wait()
+        async with asyncio.timeout(_FIRST_NAMES_SECONDS):
             await names.looked.wait()
     await reconciler.run()
 

@@ -100,9 +100,9 @@ class Proxy:
     # Life
 
     async def attach(self) -> bool:
-        """Adopts the HAProxy that already runs here, or starts one on the files of the last good configuration.
+        """Adopts the HAProxy that already runs here; returns whether one does.
 
-        Returns whether one runs now. Raises ProxyUnavailable when the folder is another controller's, when
+        Raises ProxyUnavailable when the folder is another controller's, when
         there is no HAProxy program, or when the ports for traffic cannot be had.
         """
         self._claim_folder()
@@ -117,14 +117,21 @@ class Proxy:
             _log.info("haproxy adopted", pid=self._pid)
             return True
         self._require_traffic_ports()
+        return False
+
+    async def start_as_before(self) -> bool:
+        """Starts HAProxy on the files of the last good configuration, servers included; returns whether it runs."""
         if not (self.folder / "haproxy.cfg").is_file():
             return False
-        try:
-            await self._run_check(self.folder)
-            await self._start(None)
-        except (Rejected, ProxyUnavailable) as error:
-            _log.warning("the configuration on disk is not used", reason=str(error))
-            return False
+        async with self._hands:
+            if self._pid is not None:
+                return True
+            try:
+                await self._run_check(self.folder)
+                await self._start(None)
+            except (Rejected, ProxyUnavailable) as error:
+                _log.warning("the configuration on disk is not used", reason=str(error))
+                return False
         return True
 
     async def watch(self, on_restart: Callable[[], None]) -> None:
@@ -284,7 +291,7 @@ class Proxy:
         files = await asyncio.to_thread(configuration.files)
         before = await asyncio.to_thread(self._on_disk, files)
         if cause is Cause.UNKNOWN:
-            self._written.clear()  # somebody may have changed them by hand
+            self._written = dict(before)  # somebody may have changed them by hand
         await asyncio.to_thread(self._write, files)
         try:
             if self._pid is None:
@@ -420,6 +427,7 @@ class Proxy:
                 )
             try:
                 info = fields(await self._worker.ask("show info"))
+                await self._master.ask("show proc")  # before it answers, it misses signals
             except ProxyUnavailable:
                 return False
             return digest is None or info.get("description") == digest

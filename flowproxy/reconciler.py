@@ -312,7 +312,9 @@ class Reconciler:
             of_folder = (domain for certificate in snapshot.certificates.values() for domain in certificate.domains)
             http = HttpNames(table, frozenset(of_folder))
             listening = compile_listeners(with_ports, renderer.http_ports(certified=bool(certificates)), http)
-            wanted = renderer.render(table, snapshot.endpoints, certificates.values(), listening)
+            wanted = renderer.render(
+                table, snapshot.endpoints, certificates.values(), listening, stopping=snapshot.stopping
+            )
         except Rejected:
             raise
         except Exception as error:

@@ -45,7 +45,11 @@ class Entry(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """What is wanted at one moment. `tasks` and `addresses` are the endpoints of Swarm services and of host names."""
+    """What is wanted at one moment. `tasks` and `addresses` are the endpoints of Swarm services and of host names.
+
+    `confirmed` is when the last complete listing confirmed all of them, in seconds since 1970. `stopping` says that
+    the node is about to leave.
+    """
 
     generation: int
     entries: Mapping[str, Entry]
@@ -53,6 +57,8 @@ class Snapshot(NamedTuple):
     tasks: Mapping[str, tuple[Endpoint, ...]]
     addresses: Mapping[str, tuple[Endpoint, ...]]
     certificates: Mapping[str, Certificate]
+    confirmed: float | None = None
+    stopping: bool = False
 
     @property
     def endpoints(self) -> Mapping[str, tuple[Endpoint, ...]]:
@@ -74,6 +80,8 @@ class Registry:
         self._users_of_hosts: Counter[str] = Counter()
         self._remarks: dict[str, str] = {}
         self._newest = 0.0  # when the youngest was created
+        self._confirmed: float | None = None
+        self._stopping = False
 
     @property
     def hosts(self) -> Set[str]:
@@ -165,6 +173,15 @@ class Registry:
     def remark_on(self, name: str) -> str | None:
         return self._remarks.get(name)
 
+    def confirm(self, at: float | None) -> None:
+        """Notes when a complete listing confirmed all endpoints; a time alone changes nothing that is served."""
+        self._confirmed = at
+
+    def stop(self) -> int:
+        """Says that the node is about to leave."""
+        self._stopping = True
+        return self._changed()
+
     def touch(self) -> int:
         """A new generation of the same, for whoever wants to see it applied."""
         return self._changed()
@@ -192,6 +209,8 @@ class Registry:
             dict(self._tasks),
             dict(self._addresses),
             dict(self._certificates),
+            self._confirmed,
+            self._stopping,
         )
 
     def _enter(self, name: str, entry: Entry | None) -> None:

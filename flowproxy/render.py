@@ -283,8 +283,11 @@ class Renderer:
         endpoints: Mapping[str, tuple[Endpoint, ...]],
         certificates: Iterable[Certificate] = (),
         listening: Listeners = NO_LISTENERS,
+        *,
+        stopping: bool = False,
     ) -> Configuration:
-        """`endpoints` are those of each host name that a destination sends to; a name without any has no servers."""
+        """`endpoints` are those of each host name that a destination sends to; a name without any has no servers.
+        `stopping` says that the node is about to leave."""
         backends = [backend for part in table.parts.values() for backend in part.backends]
         backends += listening.backends
         servers = {backend.name: self._placed(backend, endpoints) for backend in backends}
@@ -340,7 +343,7 @@ class Renderer:
             pages=self._pages,
             sections=sections,
             servers={backend.name: servers[backend.name] for backend in backends},
-            maps=table.maps,
+            maps={**table.maps, **self._readiness(stopping=stopping)},
             certificates=pems,
             ports=tuple(listener.port for listener in listening.listeners if not listener.beside_http),
             blocks={name: self._block(name, section, servers.get(name, ())) for name, section in sections.items()},
@@ -351,6 +354,12 @@ class Renderer:
             plain=self._plain,
             lists=self._lists([*named, *(choice for listener in listening.listeners for choice in listener.choices)]),
         )
+
+    def _readiness(self, *, stopping: bool) -> Mapping[str, Mapping[str, str]]:
+        """The map that says whether the node is about to leave, where HAProxy asks it: it changes without a reload."""
+        if self._settings.ready_path is None and not self._settings.shutdown_delay:
+            return {}
+        return {"ready": {"node": "stopping" if stopping else "ready"}}
 
     def http_ports(self, *, certified: bool) -> Mapping[int, bool]:
         """The ports of the http routes, each with whether it speaks TLS."""

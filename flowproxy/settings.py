@@ -300,6 +300,26 @@ class Settings(BaseSettings):
         validation_alias=_own("DRAIN_TIMEOUT"),
         description="Seconds that running requests get to finish when the controller is told to stop.",
     )
+    shutdown_delay: int = Field(
+        0,
+        ge=0,
+        le=3600,
+        validation_alias=_own("SHUTDOWN_DELAY"),
+        description="Seconds that HAProxy goes on accepting after SIGTERM, while `/v1/ready` and"
+        " FLOWPROXY_READY_PATH answer 503 already, so that a load balancer in front can take the node out.",
+    )
+    ready_path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._~/-]{1,200}$")] | None = Field(
+        None,
+        validation_alias=_own("READY_PATH"),
+        description="A path, such as `/.flowproxy/ready`, that HAProxy itself answers on the ports for traffic: 200,"
+        " and 503 when it is about to stop. No service can have it. None without it.",
+    )
+    stale_after: Seconds = Field(
+        600,
+        validation_alias=_own("STALE_AFTER"),
+        description="Seconds after which saved addresses of tasks are not used at a start without Docker, because they"
+        " may be those of other containers by then.",
+    )
     label_prefix: str = Field(
         "com.df.", validation_alias=_own("LABEL_PREFIX"), description="What the names of labels begin with."
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from urllib.parse import quote
 
 import structlog
@@ -25,6 +26,20 @@ Endpoints: TypeAlias = Mapping[str, tuple[Endpoint, ...]]
 _KINDS = ("tasks", "addresses")
 
 
+class Known(NamedTuple):
+    """Saved endpoints of Swarm services and of host names, and when a complete listing confirmed them last, in seconds
+    since 1970; None when it is not known."""
+
+    tasks: Endpoints
+    addresses: Endpoints
+    confirmed: float | None
+
+    def is_stale(self, now: float, after_s: float) -> bool:
+        """Return whether the addresses may be those of other containers by now. An age that is not known, or negative
+        because the clock was put back, may be any."""
+        return self.confirmed is None or not 0 <= now - self.confirmed <= after_s
+
+
 class Store:
     """The folder `services` and the file `endpoints.json` of the state folder. `defaults` are those of each origin."""
 
@@ -34,21 +49,23 @@ class Store:
         self._endpoints_file = folder / "endpoints.json"
         self._saved: dict[str, Entry] = {}
         self._saved_endpoints: object = None
+        self._turn = threading.Lock()  # two threads may save at once
         self._unreadable: set[Path] = set()
         self._failing = False
 
-    def load_endpoints(self) -> tuple[Endpoints, Endpoints]:
-        """Of Swarm services, and of host names; empty when nothing was saved or it cannot be read."""
+    def load_endpoints(self) -> Known:
+        """Return what was saved; nothing when it cannot be read."""
         try:
             saved = json.loads(self._endpoints_file.read_text())
             tasks, addresses = ({k: tuple(Endpoint(*e) for e in v) for k, v in saved[n].items()} for n in _KINDS)
+            confirmed = saved.get("confirmed")
+            return Known(tasks, addresses, None if confirmed is None else float(confirmed))
         except FileNotFoundError:
-            return {}, {}
+            return Known({}, {}, None)
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             self._unreadable.add(self._endpoints_file)
             _log.warning("saved endpoints are not used", file=str(self._endpoints_file), reason=str(error))
-            return {}, {}
-        return tasks, addresses
+            return Known({}, {}, None)
 
     def load(self) -> Iterable[Entry]:
         """What was saved and can be read; what cannot is named in the log and left as it is."""
@@ -69,6 +86,18 @@ class Store:
     def save(self, snapshot: Snapshot) -> Mapping[str, str]:
         """Durably writes what changed since the last time; returns the services that could not be written, each with
         the reason."""
+        with self._turn:
+            unsaved = self._save_services(snapshot)
+            self._save_endpoints(snapshot)
+            self._tell(unsaved)
+        return unsaved
+
+    def save_endpoints(self, snapshot: Snapshot) -> None:
+        """Write where everything is and when that was confirmed, if it is not on the disk already."""
+        with self._turn:
+            self._save_endpoints(snapshot)
+
+    def _save_services(self, snapshot: Snapshot) -> dict[str, str]:
         unsaved: dict[str, str] = {}
         entries = snapshot.entries
         changed = [name for name, entry in entries.items() if self._saved.get(name) != entry]
@@ -86,13 +115,14 @@ class Store:
                 del self._saved[name]
             except OSError as error:
                 unsaved[name] = f"{self._path(name)} cannot be removed: {error.strerror}"
-        endpoints = {name: getattr(snapshot, name) for name in _KINDS}
+        return unsaved
+
+    def _save_endpoints(self, snapshot: Snapshot) -> None:
+        endpoints = {name: getattr(snapshot, name) for name in (*_KINDS, "confirmed")}
         if endpoints != self._saved_endpoints:
             with contextlib.suppress(OSError):  # they are asked for at every start
                 self._write(self._endpoints_file, json.dumps(endpoints), durably=False)
                 self._saved_endpoints = endpoints
-        self._tell(unsaved)
-        return unsaved
 
     def _tell(self, unsaved: Mapping[str, str]) -> None:
         """Once, until it works again."""

@@ -63,16 +63,36 @@ _SPOKEN_VERSION = re.compile(r"(?:Minimum|Maximum) supported API version is ([0-
 _BY_NAME = 100  # services at most that a call names, lest its URL grow too long; more come with the whole listing
 _STORM = 20  # more events than these are a storm
 _GATHER = 0.5  # seconds between two listings in a storm, because each may come to a reload
+_FRESH_FOR = 5.0  # without an answer, after which what is known counts as old
 _BACKOFF = (0.2, 0.5, 1.0, 2.0, 3.0)
 
 
 class SwarmStatus(NamedTuple):
-    """The part of `/v1/status` that speaks of the Swarm; times are seconds since 1970."""
+    """The part of `/v1/status` about the Swarm; times are seconds since 1970. `last_answer` is when tasks were listed
+    last, be it those of a few services."""
 
     connected: bool = False
     last_event: float | None = None
     last_listing: float | None = None
     error: str | None = None
+    last_answer: float | None = None
+
+    def warning(self, confirmed: float | None, now: float) -> str | None:
+        """Return how old what is known of a Swarm is that is out of reach; None while it is fresh, or none is watched.
+
+        Args:
+            confirmed: when an earlier controller listed what this one began with.
+            now: seconds since 1970.
+        """
+        if self.connected or self.error is None:
+            return None
+        known = max(filter(None, (self.last_answer, confirmed)), default=None)
+        if known is None:
+            return "the Swarm has not been reached since the start; where its tasks are is not known"
+        age = now - known
+        if age < _FRESH_FOR:
+            return None
+        return f"the Swarm has not been reached for {age:.0f} s; what is served is as it was then"
 
 
 class Swarm:
@@ -100,7 +120,7 @@ class Swarm:
         self._empty_since: float | None = None
         self._heard_at = 0.0
         self.status = SwarmStatus()
-        self.looked = asyncio.Event()  # it has been listed once, or is out of reach
+        self.looked = asyncio.Event()  # it has been listed once
 
     async def run(self) -> NoReturn:
         """Never ends: whatever goes wrong with the daemon is tried again, first soon and then less often."""
@@ -114,7 +134,6 @@ class Swarm:
                     _log.warning("swarm is out of reach; what is known stays", reason=str(error))
                 self.status = self.status._replace(connected=False, error=str(error))
                 failures += 1
-                self.looked.set()
             await asyncio.sleep(_BACKOFF[min(failures, len(_BACKOFF) - 1)])
 
     def close(self) -> None:
@@ -265,7 +284,6 @@ class Swarm:
         networks = await self._call(lambda client: client.networks())
         self._network_names = _understood(names_of_networks, networks)
         if not services and not self._is_really_empty():
-            self.looked.set()
             return
         self._services = {service.id: service for service in services}
         self._names = names_of(services, self._settings.label_prefix)
@@ -273,12 +291,18 @@ class Swarm:
         routed = {self._name(service) for service in services if self._is_wanted(service)}
         self._registry.retain(Origin.SWARM, routed)
         self._place_all(tasks, self._services.keys())
-        for name in self._registry.snapshot().tasks.keys() - {self._name(service) for service in services}:
+        for name in self._registry.snapshot().tasks.keys() - self._placed():
             self._registry.place(name, None)
         if not self.status.connected:
             _log.info("swarm is watched", services=len(services), routed=len(routed))
-        self.status = self.status._replace(connected=True, last_listing=time.time(), error=None)
+        listed = time.time()
+        self._registry.confirm(listed)
+        self.status = self.status._replace(connected=True, last_listing=listed, last_answer=listed, error=None)
         self.looked.set()
+
+    def _placed(self) -> set[str]:
+        """The names that a listing of everything has just placed: those of services that some route sends to."""
+        return {self._name(service) for service in self._services.values()} & self._registry.hosts
 
     def _is_really_empty(self) -> bool:
         """A listing without any service, though some are known, may come from a daemon that has just started. It is
@@ -349,6 +373,7 @@ class Swarm:
         """Of services that some route sends to; one that only the API knows by its name is placed too."""
         wanted = self._registry.hosts
         networks = own_networks()
+        self.status = self.status._replace(last_answer=time.time())
         by_service: dict[str, list[Task]] = {i: [] for i in identities if self._name(self._services[i]) in wanted}
         asked = [item for item in _understood(list, raw) if _understood(_service_of, item) in by_service]
         for item in asked:

@@ -1,7 +1,8 @@
-"""As much of a Docker daemon as a controller asks of one: services that a test makes up, without tasks."""
+"""As much of a Docker daemon as a controller asks of one: services and tasks that a test makes up."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,9 @@ class Daemon:
 
     def __init__(self) -> None:
         self.services: list[dict[str, Any]] = []
+        self.tasks: dict[str, dict[str, Any]] = {}
+        self.answering = threading.Event()  # cleared, a listing waits for it
+        self.answering.set()
         self.ended = threading.Event()
         self.port = 0
 
@@ -28,6 +32,13 @@ class Daemon:
         created = f"2026-01-02T03:04:{len(self.services):02}.0Z"
         spec["Mode"] = {"Replicated": {"Replicas": 1}}
         self.services.append({"ID": f"id{len(self.services)}", "CreatedAt": created, "Spec": spec})
+
+    def run(self, name: str, address: str) -> None:
+        """Has the one task of a service run at an address of 127.0.0.0/8, which is a network of every machine."""
+        service = next(item["ID"] for item in self.services if item["Spec"]["Name"] == name)
+        attached = [{"Addresses": [f"{address}/8"]}]
+        task = {"ServiceID": service, "Slot": 1, "DesiredState": "running", "Status": {"State": "running"}}
+        self.tasks[name] = task | {"ID": f"task-{address}", "NetworksAttachments": attached}
 
     @property
     def environment(self) -> dict[str, str]:
@@ -51,7 +62,10 @@ def daemons() -> Iterator[Daemon]:
                 self.wfile.flush()
                 daemon.ended.wait(60)
                 return
-            self.wfile.write(json.dumps(daemon.services if kind == "services" else []).encode())
+            daemon.answering.wait(60)
+            listed = {"services": daemon.services, "tasks": list(daemon.tasks.values())}
+            with contextlib.suppress(OSError):  # the controller may have ended meanwhile
+                self.wfile.write(json.dumps(listed.get(kind, [])).encode())
 
         def log_message(self, format: str, *arguments: object) -> None:
             pass
@@ -63,5 +77,6 @@ def daemons() -> Iterator[Daemon]:
         yield daemon
     finally:
         daemon.ended.set()
+        daemon.answering.set()
         server.shutdown()
         server.server_close()

@@ -93,6 +93,16 @@ def test_while_clients_keep_idle_connections(controller: Controller, origin: Ori
     idle.close()
 
 
+def test_right_after_it_has_begun_to_serve(controller: Controller) -> None:
+    """A master of HAProxy that has just started its worker misses signals."""
+    controller.launch("--demo")
+    eventually(lambda: controller.get("/demo/hello").status == 200)
+
+    haproxy, ours = seconds_to_stop(controller)
+    assert haproxy < 5
+    assert ours < SOON
+
+
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"])
 def test_while_the_docker_daemon_does_not_answer(controller: Controller, answer: bytes) -> None:
     with silent_server(and_then=answer) as daemon:
