@@ -8,7 +8,7 @@ export PORT ?= 8080
 export FLOWPROXY_STATE_DIR ?= .flowproxy
 export FLOWPROXY_CERTS ?= .flowproxy/certificates
 
-.PHONY: help install run test bench bench-routing bench-control lint audit sbom docs lock image base haproxy test-tools clean
+.PHONY: help install run test soak bench bench-routing bench-control lint audit sbom docs lock image base haproxy test-tools clean
 
 help:
 	@echo "make run      start Flowproxy with a demo route, in the foreground"
@@ -44,6 +44,9 @@ test-tools:
 
 test: install test-tools lint
 	env -u DEFAULT_PORTS -u PORT -u FLOWPROXY_STATE_DIR -u FLOWPROXY_CERTS .venv/bin/pytest
+
+soak: install test-tools
+	.venv/bin/pytest -m soak
 
 # Both need a machine that does nothing else; the plots and tables go to docs/.
 bench: bench-routing bench-control

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from controller import Controller
+from namespaces import inside, run
 from stopwatch import Stopwatch
 from support import eventually, free_port
 
@@ -27,10 +27,6 @@ pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or any(shutil.which(name) is None for name in PROGRAMS),
     reason=f"dropping packets needs root and {', '.join(PROGRAMS)}",
 )
-
-
-def run(command: str) -> None:
-    subprocess.run(command.split(), check=True, timeout=20)
 
 
 class Tasks:
@@ -70,23 +66,11 @@ def _namespaces() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _inside(namespace: str) -> Iterator[None]:
-    """Puts this thread, and the threads and processes that it starts, into a network namespace."""
-    enter = ctypes.CDLL(None, use_errno=True).setns
-    with Path("/proc/thread-self/ns/net").open() as own, Path("/run/netns", namespace).open() as other:
-        assert enter(other.fileno(), 0) == 0, os.strerror(ctypes.get_errno())
-        try:
-            yield
-        finally:
-            assert enter(own.fileno(), 0) == 0, os.strerror(ctypes.get_errno())
-
-
 @pytest.fixture
 def tasks(tmp_path: Path) -> Iterator[Tasks]:
     port = free_port()
     program = Path(__file__).parents[1] / "swarm" / "origin.py"
-    with _namespaces(), _inside(PROXY):
+    with _namespaces(), inside(PROXY):
         command = ["ip", "netns", "exec", TASK, sys.executable, str(program), str(port)]
         origin = subprocess.Popen([*command, "--shared", str(tmp_path)])
         try:

@@ -6,7 +6,18 @@ from typing import Any
 
 import pytest
 
-from flowproxy.listing import SwarmService, Task, as_service, as_task, names_of, parameters_of, public_name, serving, shared, unreachable_nodes
+from flowproxy.listing import (
+    SwarmService,
+    Task,
+    as_service,
+    as_task,
+    names_of,
+    parameters_of,
+    public_name,
+    serving,
+    shared,
+    unreachable_nodes,
+)
 from flowproxy.swarm import own_networks
 
 
