@@ -1,8 +1,10 @@
-"""As much of a Docker daemon as a controller asks of one: services that a test makes up, without tasks."""
+"""As much of a Docker daemon as a controller asks of one: services, tasks and nodes that a test makes up."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import queue
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,10 @@ class Daemon:
 
     def __init__(self) -> None:
         self.services: list[dict[str, Any]] = []
+        self.tasks: list[dict[str, Any]] = []
+        self.nodes: list[dict[str, Any]] = []
+        self.forbidden: set[str] = set()  # kinds that are not to be listed
+        self.events: queue.Queue[dict[str, Any]] = queue.Queue()
         self.ended = threading.Event()
         self.port = 0
 
@@ -28,6 +34,19 @@ class Daemon:
         created = f"2026-01-02T03:04:{len(self.services):02}.0Z"
         spec["Mode"] = {"Replicated": {"Replicas": 1}}
         self.services.append({"ID": f"id{len(self.services)}", "CreatedAt": created, "Spec": spec})
+
+    def run_task(self, service: str, node: str, address: str) -> None:
+        """Adds a running task of a service that was put, on a node; `address` has a prefix length."""
+        [identity] = [item["ID"] for item in self.services if item["Spec"]["Name"] == service]
+        network = {"Network": {"Spec": {"Name": "proxy"}}, "Addresses": [address]}
+        task = {"ID": f"t{len(self.tasks)}", "ServiceID": identity, "Slot": len(self.tasks), "NodeID": node}
+        running = {"Status": {"State": "running"}, "DesiredState": "running", "NetworksAttachments": [network]}
+        self.tasks.append(task | running)
+
+    def set_nodes(self, **states: str) -> None:
+        """Lists these nodes with their states, and sends an event that one has changed."""
+        self.nodes = [{"ID": name, "Status": {"State": state}} for name, state in states.items()]
+        self.events.put({"Type": "node", "Action": "update", "Actor": {"ID": next(iter(states))}})
 
     @property
     def environment(self) -> dict[str, str]:
@@ -44,14 +63,24 @@ def daemons() -> Iterator[Daemon]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             kind = self.path.partition("?")[0].rpartition("/")[2]
-            self.send_response(200)
+            self.send_response(403 if kind in daemon.forbidden else 200)
             self.send_header("Content-Type", "application/json")
             self.end_headers()
-            if kind == "events":  # nothing ever happens
-                self.wfile.flush()
-                daemon.ended.wait(60)
+            if kind in daemon.forbidden:
+                self.wfile.write(b'{"message": "forbidden"}')
                 return
-            self.wfile.write(json.dumps(daemon.services if kind == "services" else []).encode())
+            if kind == "events":
+                self._send_events()
+                return
+            listed = {"services": daemon.services, "tasks": daemon.tasks, "nodes": daemon.nodes}
+            self.wfile.write(json.dumps(listed.get(kind, [])).encode())
+
+        def _send_events(self) -> None:
+            self.wfile.flush()
+            while not daemon.ended.is_set():
+                with contextlib.suppress(queue.Empty):
+                    self.wfile.write(json.dumps(daemon.events.get(timeout=0.1)).encode() + b"\n")
+                    self.wfile.flush()
 
         def log_message(self, format: str, *arguments: object) -> None:
             pass

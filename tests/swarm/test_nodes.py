@@ -60,7 +60,8 @@ def nodes(swarm: Swarm, flowproxy_image: str, origin_image: str, shared: Path) -
 
 def servers(node: Node) -> int:
     answer = get(f"http://{node.address}:8080/v1/services/web")
-    return len(json.loads(answer.text)["servers"]["web-be8080_0"]) if answer.status == 200 else 0
+    placed = json.loads(answer.text).get("servers", {})
+    return len(placed.get("web-be8080_0", ()))
 
 
 def all_serve(nodes: list[Node]) -> bool:
