@@ -61,10 +61,15 @@ def daemons() -> Iterator[Daemon]:
     daemon = Daemon()
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_GET(self) -> None:
             kind = self.path.partition("?")[0].rpartition("/")[2]
             self.send_response(403 if kind in daemon.forbidden else 200)
             self.send_header("Content-Type", "application/json")
+            self.send_header("Connection", "close")
+            if kind == "events":
+                self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
             if kind in daemon.forbidden:
                 self.wfile.write(b'{"message": "forbidden"}')
@@ -79,7 +84,8 @@ def daemons() -> Iterator[Daemon]:
             self.wfile.flush()
             while not daemon.ended.is_set():
                 with contextlib.suppress(queue.Empty):
-                    self.wfile.write(json.dumps(daemon.events.get(timeout=0.1)).encode() + b"\n")
+                    event = json.dumps(daemon.events.get(timeout=0.1)).encode()
+                    self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
                     self.wfile.flush()
 
         def log_message(self, format: str, *arguments: object) -> None:
