@@ -46,8 +46,8 @@ test-tools:
 test: install test-tools lint
 	env -u DEFAULT_PORTS -u PORT -u FLOWPROXY_STATE_DIR -u FLOWPROXY_CERTS .venv/bin/pytest
 
-# What takes minutes each: very many requests through very many reloads.
-soak: install haproxy
+# What takes minutes each: very many requests through very many reloads, nodes that die.
+soak: install test-tools
 	env -u DEFAULT_PORTS -u PORT -u FLOWPROXY_STATE_DIR -u FLOWPROXY_CERTS .venv/bin/pytest -m soak
 
 # Both need a machine that does nothing else; the plots and tables go to docs/.

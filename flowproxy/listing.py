@@ -15,6 +15,7 @@ Interface: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 _STACK = "com.docker.stack.namespace"
 _OF_THE_SERVICE = {"serviceName", "replicas"}
+_OUT_OF_CONTACT = {"down", "disconnected"}
 _ON_THE_WAY = {"new", "pending", "assigned", "accepted", "preparing", "ready", "starting"}
 
 
@@ -50,6 +51,7 @@ class Task(NamedTuple):
     state: str
     desired: str
     addresses: tuple[Interface, ...]
+    node_id: str = ""
 
     @property
     def serving(self) -> bool:
@@ -101,7 +103,19 @@ def as_task(raw: Mapping[str, Any], service_name: str) -> Task:
         state=raw.get("Status", {}).get("State", ""),
         desired=raw.get("DesiredState", ""),
         addresses=addresses,
+        node_id=raw.get("NodeID") or "",
     )
+
+
+def unreachable_nodes(listed: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """Return the ids of the nodes of NodeList that the Swarm has no contact with. Their tasks stay `running`."""
+    return frozenset(raw["ID"] for raw in listed if (raw.get("Status") or {}).get("State") in _OUT_OF_CONTACT)
+
+
+def serving(tasks: Iterable[Task], unreachable: frozenset[str]) -> list[Task]:
+    """Return the tasks that get requests: those on nodes that are in contact, or all that run where there are none."""
+    running = [task for task in tasks if task.serving]
+    return [task for task in running if task.node_id not in unreachable] or running
 
 
 def names_of_networks(listed: Iterable[Mapping[str, Any]]) -> dict[Network, str]:

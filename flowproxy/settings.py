@@ -119,7 +119,9 @@ class Settings(BaseSettings):
         "http-keep-alive",
         description="HAProxy's option for connections: http-keep-alive, http-server-close …",
     )
-    timeout_connect: Seconds = Field(5, description="Seconds to wait for a connection to a task.")
+    timeout_connect: Seconds = Field(
+        1, description="Seconds to wait for a connection to a task, and for its check; then another task is tried."
+    )
     timeout_client: Seconds = Field(20, description="Seconds that a client may be silent.")
     timeout_server: Seconds = Field(20, description="Seconds that a task may be silent.")
     timeout_queue: Seconds = Field(30, description="Seconds that a request may wait for a free task.")

@@ -39,7 +39,9 @@ from flowproxy.listing import (
     names_of_networks,
     parameters_of,
     public_name,
+    serving,
     shared,
+    unreachable_nodes,
     virtual_endpoint,
 )
 from flowproxy.parameters import parse
@@ -115,6 +117,9 @@ class Swarm:
         self._changing: set[str] = set()
         self._cost_of_few = self._cost_of_all = 0.0  # seconds that the last listing of tasks took
         self._moved: set[str] = set()
+        self._unreachable: frozenset[str] = frozenset()  # ids of nodes
+        self._node_moved = False
+        self._may_list_nodes = True
         self._awake = asyncio.Event()
         self._stream_ended = False
         self._empty_since: float | None = None
@@ -213,6 +218,7 @@ class Swarm:
         if kind == "service":
             self._moved.add(identity)
         else:  # a node came or went: any service may have moved
+            self._node_moved = True
             self._moved.update(self._services)
         self._awake.set()
 
@@ -236,6 +242,8 @@ class Swarm:
                     return
                 listed = polled = time.monotonic()
                 continue
+            if self._node_moved:
+                await self._list_nodes()
             moved, self._moved = self._moved, set()
             if moved:
                 await self._list_moved(moved)
@@ -280,6 +288,7 @@ class Swarm:
     # Listings
 
     async def _list_everything(self) -> None:
+        await self._list_nodes()
         services, tasks = await self._fetch(None)
         networks = await self._call(lambda client: client.networks())
         self._network_names = _understood(names_of_networks, networks)
@@ -317,6 +326,26 @@ class Swarm:
             return False
         self._empty_since = None
         return True
+
+    async def _list_nodes(self) -> None:
+        """A socket proxy may forbid it; then only HAProxy's checks find the tasks of a dead node."""
+        self._node_moved = False
+        try:
+            listed = await self._call(lambda client: client.nodes())
+        except SwarmUnavailable as error:
+            cause = error.__cause__
+            if not isinstance(cause, APIError) or cause.status_code not in (401, 403, 405):
+                raise
+            if self._may_list_nodes:
+                _log.warning("nodes cannot be listed; tasks of a dead node stay until checks fail", reason=str(error))
+            self._may_list_nodes = False
+            self._unreachable = frozenset()
+            return
+        self._may_list_nodes = True
+        unreachable = _understood(unreachable_nodes, listed)
+        if unreachable != self._unreachable:
+            _log.info("nodes out of contact", nodes=sorted(unreachable))
+        self._unreachable = unreachable
 
     async def _list_moved(self, moved: set[str]) -> None:
         services, tasks = await self._fetch(moved)
@@ -433,13 +462,14 @@ class Swarm:
             self._changing.add(service.id)
         else:
             self._changing.discard(service.id)
-        endpoints = [endpoint for task in tasks if task.serving and (endpoint := shared(task, networks))]
+        running = serving(tasks, self._unreachable)
+        endpoints = [endpoint for task in running if (endpoint := shared(task, networks))]
         asked = self._registry.get(self._name(service))
         if endpoints and asked and asked.service.wants_virtual_ip:
             virtual = virtual_endpoint(service, tasks, networks)
             endpoints = [virtual] if virtual else endpoints
         self._registry.place(self._name(service), endpoints)
-        cut_off = any(task.serving for task in tasks) and not endpoints
+        cut_off = bool(running) and not endpoints
         remark = self._without_network(networks) if cut_off else self._without_short_name(service)
         self._remark(service, remark)
 

@@ -26,7 +26,8 @@ WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 class Origin:
     """Serves HTTP/1.1 with keep-alive until it is told to stop."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared: Path) -> None:
+        self._shared = shared
         self._stopping = asyncio.Event()
         self._idle: set[asyncio.StreamWriter] = set()
         self._connections: set[asyncio.Task[None]] = set()
@@ -70,7 +71,7 @@ class Origin:
         method, target, _ = request_line.split(" ", 2)
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         await reader.readexactly(int(headers.get("content-length", "0")))
-        if (SHARED / f"hang-{socket.gethostname()}").exists():
+        if (self._shared / f"hang-{socket.gethostname()}").exists():
             await asyncio.Event().wait()
         match urlsplit(target).path.rpartition("/")[2]:
             case "websocket":
@@ -80,7 +81,7 @@ class Origin:
                 await self._events(writer)
                 return False
         if method == "POST":
-            with (SHARED / "posts").open("a") as posts:
+            with (self._shared / "posts").open("a") as posts:
                 posts.write(f"{headers['x-id']}\n")
 
         status, content_type, body = await self._answer(target, headers)
@@ -158,4 +159,6 @@ class Origin:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("port", nargs="?", type=int, default=8080)
-    asyncio.run(Origin().run(parser.parse_args().port))
+    parser.add_argument("--shared", type=Path, default=SHARED, help="the folder that tasks share")
+    given = parser.parse_args()
+    asyncio.run(Origin(given.shared).run(given.port))

@@ -6,7 +6,18 @@ from typing import Any
 
 import pytest
 
-from flowproxy.listing import SwarmService, Task, as_service, as_task, names_of, parameters_of, public_name, shared
+from flowproxy.listing import (
+    SwarmService,
+    Task,
+    as_service,
+    as_task,
+    names_of,
+    parameters_of,
+    public_name,
+    serving,
+    shared,
+    unreachable_nodes,
+)
 from flowproxy.swarm import own_networks
 
 
@@ -134,3 +145,25 @@ def test_the_stack_is_that_of_dockers_label_alone() -> None:
 
     assert as_service(raw_service({}, **labels)).stack == "shop"
     assert as_service(raw_service({})).stack == ""
+
+
+def task_on(node: str, state: str = "running") -> Task:
+    return as_task({**raw_task(state), "ID": f"on-{node}", "NodeID": node}, "web")
+
+
+def test_tasks_on_nodes_out_of_contact_get_no_requests() -> None:
+    states = {"n1": "ready", "n2": "down", "n3": "disconnected", "n4": "unknown"}
+    listed = [{"ID": node, "Status": {"State": state}} for node, state in states.items()]
+    tasks = [task_on(node) for node in states]
+
+    assert [task.node_id for task in serving(tasks, unreachable_nodes(listed))] == ["n1", "n4"]
+
+
+def test_tasks_on_nodes_out_of_contact_are_better_than_none() -> None:
+    tasks = [task_on("n1", "failed"), task_on("n2")]
+
+    assert serving(tasks, frozenset({"n2"})) == [tasks[1]]
+
+
+def test_a_node_without_a_state_is_in_contact() -> None:
+    assert unreachable_nodes([{"ID": "n1"}]) == frozenset()
