@@ -26,6 +26,8 @@ from flowproxy.answers import (
 )
 from flowproxy.commands import ServerHealth
 from flowproxy.deprecations import Deprecations
+from flowproxy.drift import What
+from flowproxy.drift_watch import DriftWatch
 from flowproxy.errors import (
     ForeignHost,
     ForeignPage,
@@ -101,6 +103,7 @@ class Api:
         access: Access,
         swarm_status: Callable[[], SwarmStatus],
         background_failures: Mapping[str, int],
+        drift_watch: DriftWatch,
     ) -> None:
         self._access = access
         self._settings = settings
@@ -114,6 +117,7 @@ class Api:
         self._deprecations = deprecations
         self._swarm_status = swarm_status
         self._background_failures = background_failures
+        self._drift_watch = drift_watch
 
     def application(self) -> web.Application:
         application = web.Application(middlewares=[_errors, self._access.middleware], client_max_size=BODY_BYTES)
@@ -276,7 +280,12 @@ class Api:
 
     async def metrics(self, _: web.Request) -> web.Response:
         text = await exposition(
-            self._reconciler, self._proxy, self._swarm_status(), self._keyring.refused, self._background_failures
+            self._reconciler,
+            self._proxy,
+            self._swarm_status(),
+            self._keyring.refused,
+            self._background_failures,
+            self._drift_watch,
         )
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
@@ -356,6 +365,7 @@ class Api:
                 "reloads": self._proxy.reloads.total(),
                 "reload_reasons": self._proxy.reloads,
                 "runtime_updates": self._proxy.runtime_updates,
+                "drift": {what: self._drift_watch.repaired[what] for what in What},
                 "old_workers": await self._proxy.old_workers(),
                 "services": len(snapshot.entries),
                 "quarantined": dict(outcome.quarantined),

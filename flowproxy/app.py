@@ -33,6 +33,7 @@ from flowproxy.certificate import Certificate
 from flowproxy.certificate_checks import CertificateChecks
 from flowproxy.demo import start_demo
 from flowproxy.deprecations import Deprecations
+from flowproxy.drift_watch import DriftWatch
 from flowproxy.environment import nearest_variable, services, unguarded
 from flowproxy.errors import InvalidService, InvalidSettings, OwnedElsewhere, ProxyUnavailable
 from flowproxy.informants import Informants
@@ -97,6 +98,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         overlaps=Overlaps(settings.traffic_ports),
         owners=HostOwners() if settings.hosts == "stack" else None,
     )
+    drift_watch = DriftWatch(reconciler, proxy, settings.resync_interval)
     names = Names(registry)
     deprecations = Deprecations()
     swarm = Swarm(registry, settings, environment, deprecations) if is_expected(settings, environment) else None
@@ -116,6 +118,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         Access(settings),
         lambda: swarm.status if swarm else SwarmStatus(),
         background.failures,
+        drift_watch,
     )
 
     async def work() -> None:
@@ -142,6 +145,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
             "certificates": keyring.run,
             "listeners": informants.run,
             "reconciler": partial(_reconcile, reconciler, names, swarm),
+            "drift": drift_watch.run,
             "haproxy": partial(proxy.watch, reconciler.forget_running),
             "announcement": partial(_announce, reconciler, registry, settings, adopted=adopted, demo=demo),
         }
