@@ -36,6 +36,7 @@ from flowproxy.deprecations import Deprecations
 from flowproxy.drift_watch import DriftWatch
 from flowproxy.environment import nearest_variable, services, unguarded
 from flowproxy.errors import InvalidService, InvalidSettings, OwnedElsewhere, ProxyUnavailable
+from flowproxy.exchange import Exchange
 from flowproxy.informants import Informants
 from flowproxy.keyring import Keyring
 from flowproxy.listening import Connections, Listener
@@ -58,6 +59,7 @@ _log = structlog.get_logger(__name__)
 
 
 _FIRST_LOOK_SECONDS = 5
+_FIRST_COMPARISON_SECONDS = 3
 _FEWEST_CONNECTIONS = 50
 _CANCEL_SECONDS = 0.3  # for what was cancelled; what does not end by then is left behind
 _CAP_SYS_CHROOT = 18  # capabilities(7), linux/capability.h
@@ -102,8 +104,9 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
     names = Names(registry)
     deprecations = Deprecations()
     swarm = Swarm(registry, settings, environment, deprecations) if is_expected(settings, environment) else None
-    keyring = Keyring(settings.certs, secrets_folder(), registry, checks)
+    keyring = Keyring(settings.certs, secrets_folder(), registry, checks, proxy.folder / "certificates.json")
     replicas = Replicas(settings, names, swarm.replicas if swarm else _unknown)
+    exchange = Exchange(settings, registry, keyring, replicas)
     informants = Informants(settings, registry)
     api = Api(
         settings,
@@ -113,6 +116,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         names,
         keyring,
         replicas,
+        exchange,
         informants,
         deprecations,
         Access(settings),
@@ -139,6 +143,9 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         if swarm:
             await asyncio.sleep(settings.dns_lookup_pause_ms / 1000)
             await replicas.ask_for_certificates(keyring)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FIRST_COMPARISON_SECONDS):
+                    await exchange.compare()
         registry.touch()
         loops: dict[str, Callable[[], Awaitable[None]]] = {
             "names": names.run,
@@ -146,6 +153,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
             "listeners": informants.run,
             "reconciler": partial(_reconcile, reconciler, names, swarm),
             "drift": drift_watch.run,
+            "replicas": exchange.run,
             "haproxy": partial(proxy.watch, reconciler.forget_running),
             "announcement": partial(_announce, reconciler, registry, settings, adopted=adopted, demo=demo),
         }
@@ -198,6 +206,8 @@ def _remember(store: Store, registry: Registry, *, with_swarm: bool) -> None:
     for entry in store.load():
         if with_swarm or entry.origin != Origin.SWARM:
             registry.put(entry)
+    for name, at in store.load_removed().items():
+        registry.note_removal(name, at)
     tasks, addresses = store.load_endpoints()
     for host, endpoints in addresses.items():
         registry.resolve(host, endpoints)
