@@ -145,7 +145,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
             await replicas.ask_for_certificates(keyring)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_FIRST_COMPARISON_SECONDS):
-                    await exchange.compare()
+                    await background.keep("replicas", exchange.compare)
         registry.touch()
         loops: dict[str, Callable[[], Awaitable[None]]] = {
             "names": names.run,

@@ -20,7 +20,7 @@ _log = structlog.get_logger(__name__)
 
 _PAUSE_SECONDS = 9.0
 _LONGEST_PAUSE_SECONDS = 50.0
-_SHARE = 0.01  # of the time, at most, is spent with looking
+_SHARE = 0.02  # of the time, at most, is spent with looking
 _LOGGED = 20  # repairs of one look
 
 
@@ -39,16 +39,15 @@ class DriftWatch:
         self._lasting: frozenset[tuple[What, str]] = frozenset()  # what even a reload did not take back
         self.repaired: Counter[What] = Counter()
         self.looks = 0
+        self._seconds = 0.0  # that the last look took
 
     async def run(self) -> NoReturn:
         while True:
-            began = time.monotonic()
             try:
                 await self.look()
             except ProxyUnavailable as error:
                 _log.debug("haproxy cannot be compared", reason=str(error))
-            took = time.monotonic() - began
-            await asyncio.sleep(min(max(_PAUSE_SECONDS, took / _SHARE), self._longest_pause))
+            await asyncio.sleep(min(max(_PAUSE_SECONDS, self._seconds / _SHARE), self._longest_pause))
 
     async def look(self) -> None:
         """Compares once, and repairs what differs. Raises ProxyUnavailable when HAProxy does not answer."""
@@ -56,7 +55,10 @@ class DriftWatch:
         if running is None:
             return
         self.looks += 1
-        if await self._compared(running) == []:
+        began = time.monotonic()
+        found = await self._compared(running)
+        self._seconds = time.monotonic() - began
+        if found == []:
             self._lasting = frozenset()
             return
         async with self._reconciler.turn:

@@ -193,8 +193,11 @@ class Exchange:
     async def _take_one(self, record: Record) -> None:
         """Raises InvalidService, InvalidCertificate, OwnedElsewhere, ProxyUnavailable, OSError."""
         if record.kind == Kind.CERTIFICATE:
-            if record.changed > self._keyring.changed_at(record.name):
-                await self._keyring.put(record.name, (record.content or {}).get("pem", ""), record.changed)
+            pem = (record.content or {}).get("pem", "")
+            same = any(kept.name == record.name and kept.pem == pem for kept in self._keyring.kept())
+            if not same and record.changed < self._keyring.changed_at(record.name):
+                raise InvalidCertificate("the file of this name was written later than the certificate came by API")
+            await self._keyring.put(record.name, pem, record.changed)
         elif record.content is None:
             if record.changed > time.time() - REMOVALS_KEPT_SECONDS:
                 self._registry.remove(record.name, Origin.API, at=record.changed)

@@ -256,7 +256,7 @@ class Proxy:
             asked.append(f"show ssl crt-list -n {self._settings.crt_list}")
             asked += [f"show ssl cert {file}" for file in files]
         answers = await self._looks.ask_all(asked)
-        return await asyncio.to_thread(_seen, answers, names, files)
+        return await asyncio.to_thread(seen_in, answers, names, files)
 
     async def status(self) -> ProxyStatus | None:
         """None when HAProxy does not run."""
@@ -543,7 +543,7 @@ class Proxy:
                 self._written.pop(name, None)
 
 
-def _seen(answers: list[str], maps: list[str], files: Mapping[str, str]) -> Seen:
+def seen_in(answers: list[str], maps: list[str], files: Mapping[str, str]) -> Seen:
     """What the answers of a look say: of servers, of each of the maps, of the crt-list, and of each of the files."""
     servers: dict[str, dict[str, ServerState]] = {}
     for server in server_states(answers[0]):

@@ -191,6 +191,21 @@ def test_what_is_only_here_is_told_to_nobody_alone(controller: Controller) -> No
     assert "replica" not in controller.log.read_text()
 
 
+def test_a_file_that_somebody_wrote_later_stays_and_is_shown(replicas: list[Replica]) -> None:
+    first, second, _ = replicas
+    first.begin()
+    own = make_certificate("a.org")[0]
+    first.put("a.pem", make_certificate("a.org")[0])
+    first.put("b.pem", make_certificate("b.org")[0])
+    certs = second.folder.parent / "certs"
+    shutil.copytree(first.folder.parent / "certs", certs)
+    (certs / "a.pem").write_text(own)
+    second.begin()
+    eventually(lambda: "a.pem: the file" in first.status["replicas"]["differing"]["127.0.0.3"])
+    assert (certs / "a.pem").read_text() == own
+    assert "b.pem" not in first.status["replicas"]["differing"]["127.0.0.3"]
+
+
 def test_removals_outlive_a_restart(replicas: list[Replica]) -> None:
     first, second, _ = replicas
     first.begin()
