@@ -134,8 +134,10 @@ class Registry:
         return self._changed()
 
     def remove(self, name: str, origin: Origin, at: float | None = None) -> int:
-        """Forgets a service; that a call did so `at` a time is kept. Raises OwnedElsewhere when another source
-        describes it."""
+        """Forgets a service; that a call did so `at` a time is kept. An unknown name changes nothing else.
+
+        Raises OwnedElsewhere when another source describes it.
+        """
         present = self._entries.get(name)
         if present and present.origin.outranks(origin):
             raise OwnedElsewhere(f"service {name}: its parameters come from {present.origin}; remove it there")
@@ -143,7 +145,7 @@ class Registry:
         was_wrong = self._invalid.pop(name, None)
         if at is not None:
             self.note_removal(name, at)
-        return self._changed() if present or was_wrong or at is not None else self._generation
+        return self._changed() if present or was_wrong else self._generation
 
     def note_removal(self, name: str, at: float) -> None:
         """Keeps that a call has removed a service, or would have."""
