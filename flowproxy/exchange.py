@@ -1,6 +1,6 @@
 """Brings all replicas to the same services and certificates of the API: each compares itself with each other one.
 
-What differs is sent, never fetched: to an address of the proxy's own tasks, and it is in no answer to anybody.
+What differs is sent to a replica that asked for it and has proved who it is; it is in no answer to anybody.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from aiohttp import web
 
 from flowproxy import agreement
 from flowproxy.agreement import REMOVALS_KEPT_SECONDS, Key, Kind, Record
-from flowproxy.errors import InvalidCertificate, InvalidService, OwnedElsewhere, Problem, ProxyUnavailable
+from flowproxy.errors import (
+    InvalidCertificate,
+    InvalidService,
+    OwnedElsewhere,
+    Problem,
+    ProxyUnavailable,
+    ReplicaFailed,
+)
 from flowproxy.keyring import Keyring
 from flowproxy.parameters import parse
 from flowproxy.registry import Entry, Origin, Registry, Snapshot
@@ -36,10 +43,9 @@ class _Disagreement(Exception):
 
 
 class _Reply(NamedTuple):
-    """`wanted` are records that the replica asked for. `refused` says why it does not take some."""
+    """`refused` says of what the other replica does not take why."""
 
     digest: str
-    wanted: list[Key]
     refused: Mapping[str, str]
 
 
@@ -54,6 +60,7 @@ class Exchange:
         self._awake = asyncio.Event()
         self._taking = asyncio.Lock()
         self._others = 0
+        self._refused: dict[Key, str] = {}
         self._compared: float | None = None
         self.differing: Mapping[str, str] = {}
 
@@ -100,20 +107,28 @@ class Exchange:
     # What other replicas call
 
     async def answer_state(self, request: web.Request) -> web.Response:
-        """Compares itself with the caller, which says what it knows; sends it what is newer here."""
+        """Compares itself with the caller, which says what it knows; sends it what is newer here.
+
+        What is newer there is asked for by a call of our own, which the caller can trust as we can trust this one.
+        """
         caller = await self._replicas.require(request)
         said = await _body(request)
-        mine = await self._records()
-        known = agreement.versions(mine)
-        wanted: list[Key] = []
         if "versions" in said:
             try:
                 theirs = agreement.versions_of(str(said["versions"]))
             except ValueError as error:
                 raise InvalidService("", (Problem("versions", "", str(error)),)) from None
-            await self._send(caller, (mine[key] for key in agreement.newer(known, theirs)))
-            wanted = agreement.newer(theirs, known)
-        return web.json_response({"digest": agreement.digest_of(known), "wanted": wanted})
+            mine = await self._records()
+            known = agreement.versions(mine)
+            try:
+                await self._send(caller, (mine[key] for key in agreement.newer(known, theirs)))
+                if agreement.newer(theirs, known) and not said.get("asked_back"):
+                    await self._ask(caller, asked_back=True)
+            except _Disagreement as error:
+                raise ReplicaFailed(f"{caller}: {error}") from None
+        known = agreement.versions(await self._records())
+        refused = {name: reason for (_, name), reason in self._refused.items()}
+        return web.json_response({"digest": agreement.digest_of(known), "refused": refused})
 
     async def answer_records(self, request: web.Request) -> web.Response:
         """Takes over what is newer at the caller."""
@@ -122,51 +137,56 @@ class Exchange:
             records = agreement.records_of(await request.text())
         except ValueError as error:
             raise InvalidService("", (Problem("records", "", str(error)),)) from None
-        refused = await self._take(records)
-        known = agreement.versions(await self._records())
-        return web.json_response({"digest": agreement.digest_of(known), "refused": refused})
+        await self._take(records)
+        return web.json_response({})
 
     # Between two
 
     async def _difference(self, address: str) -> str | None:
         """Why the other replica is not the same after all that can be done; None when it is."""
         try:
-            known = agreement.versions(await self._records())
-            mine = agreement.digest_of(known)
+            mine = await self._digest()
             reply = await self._tell(address, {"digest": mine})
             if reply.digest == mine:
                 return None
-            reply = await self._tell(address, {"digest": mine, "versions": agreement.as_json(known)})
-            records = await self._records()
-            after = await self._send(address, (records[key] for key in reply.wanted if key in records))
-            now = agreement.digest_of(agreement.versions(await self._records()))
-            if now == (after.digest if after else reply.digest):
+            reply = await self._ask(address)
+            if reply.digest == await self._digest():
                 return None
-            refused = "; ".join(f"{name}: {why}" for name, why in (after.refused if after else {}).items())
-            raise _Disagreement(refused or "it has other services or certificates of the API")
+            here = {name: reason for (_, name), reason in self._refused.items()}
+            refused = "; ".join(f"{name}: {reason}" for name, reason in (here | dict(reply.refused)).items())
+            return (refused or "it has other services or certificates of the API")[:_REASON_CHARACTERS]
         except _Disagreement as error:
             return str(error)[:_REASON_CHARACTERS]
 
-    async def _tell(self, address: str, said: Mapping[str, str]) -> _Reply:
-        return _understood(await self._replicas.call(address, STATE, json.dumps(said)))
+    async def _ask(self, address: str, *, asked_back: bool = False) -> _Reply:
+        """Has another replica send what is newer there. Raises _Disagreement."""
+        known = agreement.versions(await self._records())
+        return await self._tell(address, {"versions": agreement.as_json(known), "asked_back": asked_back})
 
-    async def _send(self, address: str, records: Iterable[Record]) -> _Reply | None:
-        """The last reply, with all that was refused; None when there was nothing to send."""
-        reply: _Reply | None = None
-        refused: dict[str, str] = {}
+    async def _tell(self, address: str, said: Mapping[str, object]) -> _Reply:
+        reply = await self._replicas.call(address, STATE, json.dumps(said))
+        _require_success(reply)
+        try:
+            answer = json.loads(reply.text)
+            return _Reply(str(answer["digest"]), dict(answer["refused"]))
+        except (ValueError, KeyError, TypeError):
+            raise _Disagreement("its answer is not understood; is it another version?") from None
+
+    async def _send(self, address: str, records: Iterable[Record]) -> None:
+        """Raises _Disagreement."""
         for chunk in agreement.chunks(records):
-            reply = _understood(await self._replicas.call(address, RECORDS, chunk))
-            refused |= reply.refused
-        return reply._replace(refused=refused) if reply else None
+            _require_success(await self._replicas.call(address, RECORDS, chunk))
 
     # Here
 
     async def _records(self) -> agreement.Records:
         return await asyncio.to_thread(_records, self._registry.snapshot(), self._keyring.shared())
 
-    async def _take(self, records: Iterable[Record]) -> dict[str, str]:
-        """Takes over the newer ones; returns why some cannot be."""
-        refused: dict[str, str] = {}
+    async def _digest(self) -> str:
+        return agreement.digest_of(agreement.versions(await self._records()))
+
+    async def _take(self, records: Iterable[Record]) -> None:
+        """Takes over the newer ones, and keeps why some cannot be."""
         async with self._taking:
             known = agreement.versions(await self._records())
             for record in records:
@@ -176,19 +196,22 @@ class Exchange:
                 try:
                     await self._take_one(record)
                 except (InvalidService, InvalidCertificate, OwnedElsewhere, ProxyUnavailable) as error:
-                    refused[record.name] = str(error)
+                    self._refuse(record, str(error))
                 except OSError as error:
-                    refused[record.name] = f"it cannot be written: {error.strerror}"
+                    self._refuse(record, f"it cannot be written: {error.strerror}")
                 else:
+                    self._refused.pop(record.key, None)
                     _log.info(
                         "taken over from another replica",
                         kind=str(record.kind),
                         name=record.name,
                         removed=record.content is None,
                     )
-        for name, reason in refused.items():
-            _log.warning("not taken over from another replica", name=name, reason=reason)
-        return refused
+
+    def _refuse(self, record: Record, reason: str) -> None:
+        if self._refused.get(record.key) != reason:
+            _log.warning("not taken over from another replica", name=record.name, reason=reason)
+        self._refused[record.key] = reason
 
     async def _take_one(self, record: Record) -> None:
         """Raises InvalidService, InvalidCertificate, OwnedElsewhere, ProxyUnavailable, OSError."""
@@ -233,13 +256,7 @@ async def _body(request: web.Request) -> Mapping[str, object]:
     return said
 
 
-def _understood(reply: Reply) -> _Reply:
+def _require_success(reply: Reply) -> None:
     """Raises _Disagreement when the other replica did not do what it was asked for."""
     if reply.status != 200:
         raise _Disagreement(f"{reply.status or 'no answer'}: {reply.text}")
-    try:
-        said = json.loads(reply.text)
-        wanted = [(Kind(kind), str(name)) for kind, name in said.get("wanted", ())]
-        return _Reply(str(said["digest"]), wanted, dict(said.get("refused", {})))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise _Disagreement("its answer is not understood; is it another version?") from None

@@ -25,7 +25,7 @@ _log = structlog.get_logger(__name__)
 
 _CALL_SECONDS = 45  # a call may wait for a name to resolve
 _GREETING_SECONDS = 3
-_COMPARING_SECONDS = 10
+_COMPARING_SECONDS = 20
 CERTIFICATES = "/v1/docker-flow-proxy/certs"
 CREATED = "Flowproxy-Created"
 

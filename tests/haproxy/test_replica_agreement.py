@@ -67,7 +67,7 @@ class Replica(Controller):
         certificates = self.api("/v1/docker-flow-proxy/certs").json["Certs"]
         config = self.api("/v1/docker-flow-proxy/config", type="json").json
         return (
-            {s["name"]: (s["created"], config[s["name"]]["ServiceDest"]) for s in services},
+            {s["name"]: (s["created"], config.get(s["name"], {}).get("ServiceDest")) for s in services},
             {c["ProxyServiceName"]: c["CertContent"] for c in certificates},
         )
 
