@@ -80,8 +80,15 @@ class Keyring:
             self._marks = {other: mark for other, mark in self._marks.items() if other != path}
             if changed is not None:
                 self._notes[name] = (changed, _digest(certificate.pem))
-                await asyncio.to_thread(_write_notes, self._notes_file, dict(self._notes))
+                await self._keep_notes()
             return await self._look()
+
+    async def _keep_notes(self) -> None:
+        """A state folder that cannot be written does not keep a certificate from being used."""
+        try:
+            await asyncio.to_thread(_write_notes, self._notes_file, dict(self._notes))
+        except OSError as error:
+            _log.warning("times of certificates are not kept", file=str(self._notes_file), reason=error.strerror)
 
     def shared(self) -> dict[str, tuple[float, str]]:
         """When each certificate came by API, and its PEM; not those that were written into the folder since."""

@@ -108,12 +108,9 @@ class Store:
                 self._write(self._endpoints_file, json.dumps(endpoints), durably=False)
                 self._saved_endpoints = endpoints
         if snapshot.removed != self._saved_removed:
-            try:
+            with contextlib.suppress(OSError):  # the services themselves are removed; this is for other replicas
                 self._write(self._removed_file, json.dumps(snapshot.removed), durably=True)
                 self._saved_removed = snapshot.removed
-            except OSError as error:
-                appeared = snapshot.removed.keys() - self._saved_removed.keys()
-                unsaved |= dict.fromkeys(appeared, f"{self._removed_file} cannot be written: {error.strerror}")
         self._tell(unsaved)
         return unsaved
 
