@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import uuid
 from collections import defaultdict
@@ -26,6 +27,8 @@ from flowproxy.answers import (
 )
 from flowproxy.commands import ServerHealth
 from flowproxy.deprecations import Deprecations
+from flowproxy.drift import What
+from flowproxy.drift_watch import DriftWatch
 from flowproxy.errors import (
     ForeignHost,
     ForeignPage,
@@ -44,6 +47,7 @@ from flowproxy.errors import (
     UnroutedService,
     Untrusted,
 )
+from flowproxy.exchange import Exchange
 from flowproxy.informants import Informants
 from flowproxy.keyring import Keyring
 from flowproxy.metrics import exposition
@@ -96,11 +100,13 @@ class Api:
         names: Names,
         keyring: Keyring,
         replicas: Replicas,
+        exchange: Exchange,
         informants: Informants,
         deprecations: Deprecations,
         access: Access,
         swarm_status: Callable[[], SwarmStatus],
         background_failures: Mapping[str, int],
+        drift_watch: DriftWatch,
     ) -> None:
         self._access = access
         self._settings = settings
@@ -110,10 +116,12 @@ class Api:
         self._names = names
         self._keyring = keyring
         self._replicas = replicas
+        self._exchange = exchange
         self._informants = informants
         self._deprecations = deprecations
         self._swarm_status = swarm_status
         self._background_failures = background_failures
+        self._drift_watch = drift_watch
 
     def application(self) -> web.Application:
         application = web.Application(middlewares=[_errors, self._access.middleware], client_max_size=BODY_BYTES)
@@ -131,6 +139,8 @@ class Api:
             application.router.add_put(f"{prefix}cert", self.put_certificate)
             application.router.add_route("*", f"{prefix}certs", self.certificates)
             application.router.add_post(f"{prefix}certs/send", self.send_certificates)
+            application.router.add_post(f"{prefix}replica/state", self._exchange.answer_state)
+            application.router.add_post(f"{prefix}replica/records", self._exchange.answer_records)
             application.router.add_route("*", f"{prefix}metrics", self.statistics)
             application.router.add_route("*", f"{prefix}successfulinitreload", self.first_listing)
         application.router.add_route("*", "/v1/docker-flow-swarm-listener/notify-services", self.notify)
@@ -159,19 +169,22 @@ class Api:
             return web.json_response(answer("OK", _DISTRIBUTED, service))
         before = self._registry.get(name)
         if service.replicas == 0 or not self._settings.takes(service):
-            await self._reconciler.live(self._registry.remove(name, Origin.API), name)
+            at = await self._created(request)
+            await self._reconciler.live(self._registry.remove(name, Origin.API, at), name)
+            self._exchange.wake()
             return web.json_response(answer("OK", "", service))
         if not self._settings.do_not_resolve_addr:
             patience = self._settings.reconfigure_attempts if self._settings.skip_address_validation else 0
             for host in sorted(service.hosts()):
                 await self._names.require(host, within=patience)
         created = await self._created(request)
-        generation = self._registry.put(Entry(service, Origin.API, created, parameters))
+        generation = self._registry.put(Entry(service, Origin.API, created, parameters, changed=created))
         try:
             await self._reconciler.live(generation, name)
         except (Rejected, ProxyUnavailable):
             self._restore(name, before)
             raise
+        self._exchange.wake()
         table = self._reconciler.outcome.table
         overlaps = await asyncio.to_thread(self._reconciler.overlaps.of, table, name)
         return web.json_response(answer("OK", "", service) | reports(name, table, overlaps))
@@ -185,11 +198,13 @@ class Api:
             await self._pass_on(request, parameters)
             return web.json_response(answer("OK", _DISTRIBUTED, name=name) | {"Distribute": True})
         before = self._registry.get(name)
+        at = await self._created(request)
         try:
-            await self._reconciler.live(self._registry.remove(name, Origin.API), name)
+            await self._reconciler.live(self._registry.remove(name, Origin.API, at), name)
         except (Rejected, ProxyUnavailable):
             self._restore(name, before)
             raise
+        self._exchange.wake()
         return web.json_response(answer("OK", "", name=name))
 
     async def reload(self, request: web.Request) -> web.Response:
@@ -225,12 +240,16 @@ class Api:
         if _is_distributed(request.query):
             await self._pass_on(request, request.query)
             return web.json_response({"Status": "OK", "Message": _DISTRIBUTED, "Certs": None})
+        changed = None
+        if _is_true(request.query.get("shared", "true")):
+            changed = max(await self._created(request), math.nextafter(self._keyring.changed_at(name), math.inf))
         try:
-            generation = await self._keyring.put(name, content)
+            generation = await self._keyring.put(name, content, changed)
         except OSError as error:
             raise InvalidCertificate(f"{self._keyring.folder / name} cannot be written: {error.strerror}") from None
         if _is_true(request.query.get("wait", "true")):
             await self._reconciler.live(generation, "")
+        self._exchange.wake()
         return web.json_response({"Status": "OK", "Message": "", "Certs": None})
 
     async def send_certificates(self, request: web.Request) -> web.Response:
@@ -277,7 +296,12 @@ class Api:
 
     async def metrics(self, _: web.Request) -> web.Response:
         text = await exposition(
-            self._reconciler, self._proxy, self._swarm_status(), self._keyring.refused, self._background_failures
+            self._reconciler,
+            self._proxy,
+            self._swarm_status(),
+            self._keyring.refused,
+            self._background_failures,
+            self._drift_watch,
         )
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
@@ -358,6 +382,7 @@ class Api:
                 "reloads": self._proxy.reloads.total(),
                 "reload_reasons": self._proxy.reloads,
                 "runtime_updates": self._proxy.runtime_updates,
+                "drift": {what: self._drift_watch.repaired[what] for what in What},
                 "old_workers": await self._proxy.old_workers(),
                 "services": len(snapshot.entries),
                 "quarantined": dict(outcome.quarantined),
@@ -367,6 +392,7 @@ class Api:
                 "overlaps_total": len(overlaps),
                 "haproxy": haproxy._asdict() if haproxy else None,
                 "swarm": self._swarm_status()._asdict(),
+                "replicas": self._exchange.status,
             }
         )
 
@@ -385,7 +411,10 @@ class Api:
 
     async def _pass_on(self, request: web.Request, query: Mapping[str, str]) -> list[Reply]:
         created = await self._created(request)
-        return await self._replicas.pass_on(request.method, request.path, query, await request.read(), created)
+        try:
+            return await self._replicas.pass_on(request.method, request.path, query, await request.read(), created)
+        finally:
+            self._exchange.wake()
 
     async def _created(self, request: web.Request) -> float:
         """When a service was asked for. A replica that passes a call on says when it was first made, so that all of
@@ -395,11 +424,12 @@ class Api:
         return now if passed_on is None else min(passed_on, now)
 
     def _restore(self, name: str, before: Entry | None) -> None:
-        """A refused call changes nothing."""
+        """A refused call changes nothing. Another replica may know of it already, so what was is the newest again."""
+        now = self._registry.created_at(time.time())
         if before and before.origin == Origin.API:
-            self._registry.put(before)
+            self._registry.put(before._replace(changed=now if before.changed else 0.0))
         elif before is None:
-            self._registry.remove(name, Origin.API)
+            self._registry.remove(name, Origin.API, now)
 
 
 async def _parameters(request: web.Request) -> dict[str, str]:

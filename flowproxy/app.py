@@ -33,8 +33,10 @@ from flowproxy.certificate import Certificate
 from flowproxy.certificate_checks import CertificateChecks
 from flowproxy.demo import start_demo
 from flowproxy.deprecations import Deprecations
+from flowproxy.drift_watch import DriftWatch
 from flowproxy.environment import nearest_variable, services, unguarded
 from flowproxy.errors import InvalidService, InvalidSettings, OwnedElsewhere, ProxyUnavailable
+from flowproxy.exchange import Exchange
 from flowproxy.informants import Informants
 from flowproxy.keyring import Keyring
 from flowproxy.listening import Connections, Listener
@@ -58,6 +60,7 @@ _log = structlog.get_logger(__name__)
 
 _FIRST_LISTING_SECONDS = 2
 _FIRST_NAMES_SECONDS = 5
+_FIRST_COMPARISON_SECONDS = 3
 _FEWEST_CONNECTIONS = 50
 _CANCEL_SECONDS = 0.3  # for what was cancelled; what does not end by then is left behind
 _CAP_SYS_CHROOT = 18  # capabilities(7), linux/capability.h
@@ -98,11 +101,13 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         overlaps=Overlaps(settings.traffic_ports),
         owners=HostOwners() if settings.hosts == "stack" else None,
     )
+    drift_watch = DriftWatch(reconciler, proxy, settings.resync_interval)
     names = Names(registry)
     deprecations = Deprecations()
     swarm = Swarm(registry, settings, environment, deprecations) if is_expected(settings, environment) else None
-    keyring = Keyring(settings.certs, secrets_folder(), registry, checks)
+    keyring = Keyring(settings.certs, secrets_folder(), registry, checks, proxy.folder / "certificates.json")
     replicas = Replicas(settings, names, swarm.replicas if swarm else _unknown)
+    exchange = Exchange(settings, registry, keyring, replicas)
     informants = Informants(settings, registry)
     api = Api(
         settings,
@@ -112,11 +117,13 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         names,
         keyring,
         replicas,
+        exchange,
         informants,
         deprecations,
         Access(settings),
         lambda: swarm.status if swarm else SwarmStatus(),
         background.failures,
+        drift_watch,
     )
 
     async def work() -> None:
@@ -139,6 +146,9 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         if swarm:
             await asyncio.sleep(settings.dns_lookup_pause_ms / 1000)
             await replicas.ask_for_certificates(keyring)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FIRST_COMPARISON_SECONDS):
+                    await background.keep("replicas", exchange.compare)
         registry.touch()
         loops: dict[str, Callable[[], Awaitable[None]]] = {
             "names": partial(_look_names_up, names, swarm),
@@ -146,6 +156,8 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
             "listeners": informants.run,
             "reconciler": partial(_reconcile, reconciler, names, swarm),
             "fallback": partial(_fall_back, reconciler, proxy, registry, saved),
+            "drift": drift_watch.run,
+            "replicas": exchange.run,
             "haproxy": partial(proxy.watch, reconciler.forget_running),
             "announcement": partial(_announce, reconciler, registry, settings, adopted=adopted, demo=demo),
         }
@@ -212,6 +224,8 @@ def _remember(store: Store, registry: Registry, stale_after: float | None, *, wi
     for entry in store.load():
         if with_swarm or entry.origin != Origin.SWARM:
             registry.put(entry)
+    for name, at in store.load_removed().items():
+        registry.note_removal(name, at)
     known = store.load_endpoints()
     if with_swarm and stale_after is not None and known.is_stale(time.time(), stale_after):
         if known.tasks or known.addresses:

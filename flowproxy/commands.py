@@ -15,11 +15,14 @@ from flowproxy.plan import (
     AddEntry,
     AddServer,
     Change,
+    ListCertificate,
     RemoveCertificate,
     RemoveEntry,
     RemoveServer,
+    RestoreServer,
     SetCertificate,
     SetEntry,
+    UnlistCertificate,
 )
 from flowproxy.quoting import cli_word
 from flowproxy.render import certificate_file, map_file
@@ -27,6 +30,10 @@ from flowproxy.render import certificate_file, map_file
 _BYTES = 8000  # of one command with its payload, or of several on a line: they must fit into HAProxy's 16 KB buffer
 _SILENT: frozenset[str] = frozenset()
 _UP = "2"  # srv_op_state
+_MAINTENANCE, _DRAIN = 0x01, 0x08  # srv_admin_state, as an administrator set it
+_CHECKED = 0x04  # srv_check_state
+# How it answers a new address, each version in other words; whether it took it is read back.
+_MOVED = re.compile(r"nothing changed|(no need to change|IP changed|port changed)\b.* by 'stats socket command'")
 
 
 class Command(NamedTuple):
@@ -37,7 +44,7 @@ class Command(NamedTuple):
 
     def is_done(self, answer: str) -> bool:
         """HAProxy shows how it gets on by dots behind some lines, as many as it takes."""
-        lines = (line.strip().rstrip(".") for line in answer.splitlines())
+        lines = (_MOVED.sub("", line.strip()).rstrip(".") for line in answer.splitlines())
         return all(not line or line in self.answers for line in lines)
 
 
@@ -93,6 +100,13 @@ def _commands(change: Change, leaving: set[tuple[str, str]], crt_list: str) -> I
                 yield Command(f"set server {name} health down", _SILENT)
         case RemoveServer(backend, server):
             yield Command(f"set server {backend}/{server.name} state maint", _SILENT)
+        case RestoreServer(backend, server, checked):
+            name = f"{backend}/{server.name}"
+            yield Command(f"set server {name} addr {server.address} port {server.port}", _SILENT)
+            yield Command(f"set server {name} weight 100%", _SILENT)
+            if checked:
+                yield Command(f"enable health {name}", _SILENT)
+            yield Command(f"set server {name} state ready", _SILENT)
         case AddEntry(name, key, value) | SetEntry(name, key, value):
             yield Command(f"set map {map_file(name)} {cli_word(key)} {cli_word(value)}", _SILENT)
         case RemoveEntry(name, key):
@@ -103,6 +117,14 @@ def _commands(change: Change, leaving: set[tuple[str, str]], crt_list: str) -> I
             yield from _certificate(name, pem)
             said = {"Success!", f"Inserting certificate '{file}' in crt-list '{crt_list}'"}
             yield Command(f"add ssl crt-list {crt_list} {file}", frozenset(said))
+        case ListCertificate(name):
+            file = certificate_file(name)
+            said = {"Success!", f"Inserting certificate '{file}' in crt-list '{crt_list}'"}
+            yield Command(f"add ssl crt-list {crt_list} {file}", frozenset(said))
+        case UnlistCertificate(place):
+            file = place.rpartition(":")[0]
+            deleted = frozenset({f"Entry '{file}' deleted in crtlist '{crt_list}'!"})
+            yield Command(f"del ssl crt-list {crt_list} {place}", deleted)
         case SetCertificate(name, pem):
             yield from _certificate(name, pem)
         case RemoveCertificate(name):
@@ -119,7 +141,7 @@ def proofs(changes: Iterable[Change]) -> Iterable[Proof]:
     certificates: dict[str, str] = {}
     for change in changes:
         match change:
-            case AddServer(backend, server):
+            case AddServer(backend, server) | RestoreServer(backend, server):
                 servers.setdefault(backend, {})[server.name] = (server.address, str(server.port))
             case RemoveServer(backend, server):
                 servers.setdefault(backend, {})[server.name] = None
@@ -182,22 +204,74 @@ def _joined(line: list[Command]) -> Command:
 
 
 class ServerState(NamedTuple):
-    """A line of `show servers state` (management guide, 9.3)."""
+    """A line of `show servers state` (management guide, 9.3). `has_other_weight` than it was made with."""
 
+    backend: str
     name: str
     address: str
     port: str
     is_up: bool
     is_in_maintenance: bool
+    is_draining: bool
+    is_checked: bool
+    has_other_weight: bool
 
 
 def server_states(answer: str) -> list[ServerState]:
     lines = [line.split() for line in answer.splitlines() if not line.startswith("#")]
     return [
-        ServerState(name=f[3], address=f[4], port=f[18], is_up=f[5] == _UP, is_in_maintenance=bool(int(f[6]) & 1))
+        ServerState(
+            backend=f[1],
+            name=f[3],
+            address=f[4],
+            port=f[18],
+            is_up=f[5] == _UP,
+            is_in_maintenance=bool(int(f[6]) & _MAINTENANCE),
+            is_draining=bool(int(f[6]) & _DRAIN),
+            is_checked=bool(int(f[13]) & _CHECKED),
+            has_other_weight=f[7] != f[8],
+        )
         for f in lines
         if len(f) > 18
     ]
+
+
+def map_entries(answer: str) -> tuple[tuple[str, str], ...] | None:
+    """Keys and values in an answer to `show map`, behind the address of each; None when there is no such map."""
+    if answer.startswith("Unknown map"):
+        return None
+    lines = (line.split(" ", 2) for line in answer.splitlines() if line)
+    return tuple((line[1], line[2]) for line in lines if len(line) == 3)
+
+
+def fingerprints(answer: str) -> dict[str, str]:
+    """The SHA-1 digest of each certificate in answers to `show ssl cert FILE`, by file."""
+    found = {}
+    for part in answer.split("Filename: ")[1:]:
+        shown = fields(part)
+        found[part.partition("\n")[0].strip()] = shown.get("SHA1 FingerPrint", "")
+    return found
+
+
+class ListEntry(NamedTuple):
+    """An entry of a crt-list: a file, where it stands as `file:line`, and what follows it, which ours leave out."""
+
+    file: str
+    place: str
+    filters: str
+
+
+def list_entries(answer: str) -> tuple[ListEntry, ...] | None:
+    """The entries in an answer to `show ssl crt-list -n LIST`; None when HAProxy has no such list."""
+    head, _, rest = answer.strip().partition("\n")
+    if not head.startswith("# "):
+        return None
+    entries = []
+    for line in rest.splitlines():
+        place, _, filters = line.strip().partition(" ")
+        if place:
+            entries.append(ListEntry(place.rpartition(":")[0], place, filters))
+    return tuple(entries)
 
 
 class ServerHealth(NamedTuple):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn, TypeAlias
@@ -20,14 +22,20 @@ _log = structlog.get_logger(__name__)
 _LOOK_SECONDS = 5.0
 
 Mark: TypeAlias = tuple[int, int, int, int]
+Note: TypeAlias = tuple[float, str]  # when it came by API, and a digest of what came
 
 
 class Keyring:
     """What lies in both folders, in the registry. A file that is no certificate, or that HAProxy does not take, is
     under `refused`, and what it replaced stays until it is repaired or removed."""
 
-    def __init__(self, folder: Path, secrets: Path, registry: Registry, checks: CertificateChecks) -> None:
+    def __init__(
+        self, folder: Path, secrets: Path, registry: Registry, checks: CertificateChecks, notes: Path | None = None
+    ) -> None:
+        """`notes` is the file that keeps which certificates came by API, and when."""
         self.folder = folder
+        self._notes_file = notes
+        self._notes: dict[str, Note] = _read_notes(notes)
         self._secrets = secrets
         self._registry = registry
         self._checks = checks
@@ -52,8 +60,9 @@ class Keyring:
         async with self._changing:
             return await self._look()
 
-    async def put(self, name: str, content: str) -> int:
-        """Keeps a certificate that came by API; returns the registry's generation that holds it.
+    async def put(self, name: str, content: str, changed: float | None = None) -> int:
+        """Keeps a certificate that came by API, and when it did where it is to be shared with other replicas; returns
+        the registry's generation that holds it.
 
         Raises InvalidCertificate, ProxyUnavailable when HAProxy cannot be asked, and OSError when it cannot be written;
         then nothing has changed.
@@ -69,7 +78,32 @@ class Keyring:
             await asyncio.to_thread(_write, path, certificate.pem)
             # Two contents of the same length within one tick of the clock look alike.
             self._marks = {other: mark for other, mark in self._marks.items() if other != path}
+            if changed is not None:
+                self._notes[name] = (changed, _digest(certificate.pem))
+                await self._keep_notes()
             return await self._look()
+
+    async def _keep_notes(self) -> None:
+        """A state folder that cannot be written does not keep a certificate from being used."""
+        try:
+            await asyncio.to_thread(_write_notes, self._notes_file, dict(self._notes))
+        except OSError as error:
+            _log.warning("times of certificates are not kept", file=str(self._notes_file), reason=error.strerror)
+
+    def shared(self) -> dict[str, tuple[float, str]]:
+        """When each certificate came by API, and its PEM; not those that were written into the folder since."""
+        pems = {certificate.name: certificate.pem for certificate in self.kept()}
+        return {
+            name: (changed, pems[name])
+            for name, (changed, digest) in self._notes.items()
+            if name in pems and _digest(pems[name]) == digest
+        }
+
+    def changed_at(self, name: str) -> float:
+        """When a certificate came by API, or was written into the folder; 0 when there is none."""
+        came, _ = self.shared().get(name, (0.0, ""))
+        mark = self._marks.get(self.folder / name)
+        return came or (mark[0] / 1e9 if mark else 0.0)
 
     def kept(self) -> list[Certificate]:
         """What lies in the folder, by name; secrets are nobody else's."""
@@ -144,6 +178,26 @@ def _files(folder: Path, secrets: Path) -> Iterator[Path]:
             for path in sorted(place.iterdir()):
                 if path.is_file() and ours(path.name) and not path.name.endswith(TEMPORARY):
                     yield path
+
+
+def _read_notes(path: Path | None) -> dict[str, Note]:
+    try:
+        saved = json.loads(path.read_text()) if path else {}
+        return {str(name): (float(changed), str(digest)) for name, (changed, digest) in saved.items()}
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        _log.warning("it is not known which certificates came by API", file=str(path), reason=str(error))
+    return {}
+
+
+def _write_notes(path: Path | None, notes: Mapping[str, Note]) -> None:
+    if path is not None:
+        write_whole(path, json.dumps(notes).encode(), durably=True)
+
+
+def _digest(pem: str) -> str:
+    return hashlib.sha256(pem.encode()).hexdigest()
 
 
 def _write(path: Path, pem: str) -> None:

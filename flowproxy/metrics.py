@@ -8,6 +8,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from flowproxy.drift import What
+from flowproxy.drift_watch import DriftWatch
 from flowproxy.plan import Cause
 from flowproxy.proxy import Proxy
 from flowproxy.reconciler import Reconciler
@@ -27,7 +29,9 @@ class _Figures(Collector):
         old_workers: int,
         refused_certificates: Sized,
         background_failures: Mapping[str, int],
+        drift_watch: DriftWatch,
     ) -> None:
+        self._drift_watch = drift_watch
         self._old_workers = old_workers
         self._refused_certificates = refused_certificates
         self._background_failures = background_failures
@@ -68,6 +72,15 @@ class _Figures(Collector):
         for loop, count in self._background_failures.items():
             failures.add_metric([loop], count)
         yield failures
+        drift = CounterMetricFamily(
+            "flowproxy_drift", "What somebody else changed in HAProxy and was changed back.", labels=["what"]
+        )
+        for what in What:
+            drift.add_metric([what], self._drift_watch.repaired[what])
+        yield drift
+        yield CounterMetricFamily(
+            "flowproxy_drift_looks", "Comparisons of HAProxy with what it should hold.", value=self._drift_watch.looks
+        )
         yield GaugeMetricFamily(
             "flowproxy_old_workers",
             "Workers of HAProxy that live on after a reload because of long connections.",
@@ -84,9 +97,11 @@ async def exposition(
     swarm: SwarmStatus,
     refused_certificates: Sized,
     background_failures: Mapping[str, int],
+    drift_watch: DriftWatch,
 ) -> bytes:
     """The text format, HAProxy's figures behind ours."""
     registry = CollectorRegistry()
     old_workers = await proxy.old_workers()
-    registry.register(_Figures(reconciler, proxy, swarm, old_workers, refused_certificates, background_failures))
+    figures = _Figures(reconciler, proxy, swarm, old_workers, refused_certificates, background_failures, drift_watch)
+    registry.register(figures)
     return generate_latest(registry) + reconciler.by_name(await proxy.exporter()).encode()

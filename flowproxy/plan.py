@@ -55,8 +55,37 @@ class RemoveCertificate(NamedTuple):
     name: str
 
 
+class RestoreServer(NamedTuple):
+    """A server that is there, back to how it was made: its address, its weight, its checks, and in the balance."""
+
+    backend: str
+    server: Server
+    checked: bool
+
+
+class ListCertificate(NamedTuple):
+    """A certificate that HAProxy holds, back on its crt-list."""
+
+    name: str
+
+
+class UnlistCertificate(NamedTuple):
+    """An entry of the crt-list that is not ours, as `file:line`."""
+
+    place: str
+
+
+Repair: TypeAlias = RestoreServer | ListCertificate | UnlistCertificate  # of what somebody else has changed
 Change: TypeAlias = (
-    AddServer | RemoveServer | AddEntry | SetEntry | RemoveEntry | AddCertificate | SetCertificate | RemoveCertificate
+    AddServer
+    | RemoveServer
+    | AddEntry
+    | SetEntry
+    | RemoveEntry
+    | AddCertificate
+    | SetCertificate
+    | RemoveCertificate
+    | Repair
 )
 
 
@@ -92,7 +121,7 @@ class Reload(NamedTuple):
 
 Plan: TypeAlias = Nothing | Runtime | Reload
 
-_MANY = 500  # commands take longer than a reload
+MANY = 500  # commands take longer than a reload
 
 
 @dataclass(frozen=True)
@@ -174,7 +203,7 @@ def make_plan(running: Running | None, wanted: Configuration) -> Plan:
         *_entries(running, wanted, stand_ins),
         *leaving,
     )
-    if len(changes) > _MANY:
+    if len(changes) > MANY:
         return Reload(Cause.RUNTIME, f"{len(changes)} changes at once")
     return Runtime(changes, stand_ins, running.stand_ins) if changes or stand_ins != running.stand_ins else Nothing()
 
@@ -193,13 +222,15 @@ def described(plan: Plan) -> str:
 
 def _subject(change: Change) -> str:
     match change:
-        case AddServer(backend) | RemoveServer(backend):
+        case AddServer(backend) | RemoveServer(backend) | RestoreServer(backend):
             return backend
         case AddEntry(_, _, backend) | SetEntry(_, _, backend):
             return backend
         case RemoveEntry(_, key):
             return f"the route {key}"
         case AddCertificate(name) | SetCertificate(name) | RemoveCertificate(name):
+            return f"the certificate {name}"
+        case ListCertificate(name) | UnlistCertificate(name):
             return f"the certificate {name}"
 
 

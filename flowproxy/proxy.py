@@ -18,7 +18,7 @@ import socket
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Container, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,16 +29,21 @@ import structlog
 from flowproxy.acls import LISTS
 from flowproxy.commands import (
     ServerHealth,
+    ServerState,
     commands,
     failed_reloads,
     fields,
+    fingerprints,
     has_streams,
+    list_entries,
+    map_entries,
     old_workers,
     proofs,
     server_health,
     server_states,
     workers,
 )
+from flowproxy.drift import Seen
 from flowproxy.errors import ProxyUnavailable, Rejected
 from flowproxy.files import write_whole
 from flowproxy.plan import Cause, Change, Nothing, Plan, Reload, RemoveServer
@@ -46,7 +51,7 @@ from flowproxy.plan import (
     Runtime as RuntimePlan,
 )
 from flowproxy.raw import reads_files
-from flowproxy.render import CRT_LIST, EXPORTER, OWNER, Configuration
+from flowproxy.render import CRT_LIST, EXPORTER, OWNER, Configuration, certificate_file, map_file
 from flowproxy.runtime import Runtime
 from flowproxy.secrecy import without_secrets_of
 from flowproxy.settings import Settings, environment
@@ -85,9 +90,11 @@ class Proxy:
         self._master_path = self.folder / "master.sock"
         self._master = Runtime(self._master_path, master=True)
         self._worker = Runtime(self.folder / "haproxy.sock")
+        self._looks = Runtime(self.folder / "haproxy.sock")  # long answers, which no change waits for
         self._pid: int | None = None
         self._written: dict[str, bytes] = {}
         self._leaving: set[tuple[str, str]] = set()
+        self._reloaded: str | None = None  # the pid of the worker that was last brought up
         self._lock: int | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._started = asyncio.Event()
@@ -211,6 +218,7 @@ class Proxy:
     def close(self) -> None:
         self._master.close()
         self._worker.close()
+        self._looks.close()
         if self._lock is not None:
             os.close(self._lock)
 
@@ -243,6 +251,34 @@ class Proxy:
                 case Nothing() if self.unwritten:
                     await self._keep(configuration)
             await self._delete_leaving()
+
+    async def repair(self, changes: tuple[Change, ...]) -> None:
+        """Takes back what somebody else has changed. Raises ProxyUnavailable when HAProxy does not do it."""
+        async with self._hands:
+            await self._change(changes)
+            await self._delete_leaving()
+
+    @property
+    def leaving(self) -> frozenset[tuple[str, str]]:
+        """The servers, as (backend, name), that are to be deleted when their last request has ended."""
+        return frozenset(self._leaving)
+
+    async def look(self, configuration: Configuration) -> Seen | None:
+        """Return what the worker holds of this configuration; None when it is not the worker that was brought up here.
+
+        Raises ProxyUnavailable.
+        """
+        info = fields(await self._looks.ask("show info"))
+        if info.get("Pid") != self._reloaded:
+            return None
+        names = list(configuration.maps)
+        files = {certificate_file(name): name for name in configuration.certificates}
+        asked = ["show servers state", *(f"show map {map_file(name)}" for name in names)]
+        if files:
+            asked.append(f"show ssl crt-list -n {self._settings.crt_list}")
+            asked += [f"show ssl cert {file}" for file in files]
+        answers = await self._looks.ask_all(asked)
+        return await asyncio.to_thread(seen_in, answers, names, files)
 
     async def status(self) -> ProxyStatus | None:
         """None when HAProxy does not run."""
@@ -304,6 +340,7 @@ class Proxy:
             raise
         await asyncio.to_thread(self._forget_lists, files)
         self._leaving.clear()
+        self._reloaded = await self._worker_pid()
 
     async def _reload(self, digest: str) -> None:
         """From 2.7 on the master answers when the new worker is ready; 2.6 answers nothing. So the proof is
@@ -527,6 +564,20 @@ class Proxy:
             if name not in files:
                 path.unlink(missing_ok=True)
                 self._written.pop(name, None)
+
+
+def seen_in(answers: list[str], maps: list[str], files: Mapping[str, str]) -> Seen:
+    """What the answers of a look say: of servers, of each of the maps, of the crt-list, and of each of the files."""
+    servers: dict[str, dict[str, ServerState]] = {}
+    for server in server_states(answers[0]):
+        servers.setdefault(server.backend, {})[server.name] = server
+    entries = zip(maps, map(map_entries, answers[1 : 1 + len(maps)]), strict=True)
+    known = {name: found for name, found in entries if found is not None}
+    if not files:
+        return Seen(servers, known)
+    listed, *certificates = answers[1 + len(maps) :]
+    shown = fingerprints("\n".join(certificates))
+    return Seen(servers, known, {name: shown[f] for f, name in files.items() if f in shown}, list_entries(listed))
 
 
 async def has_exporter(program: str) -> bool:

@@ -93,10 +93,16 @@ class Reconciler:
         self._accepted: Mapping[str, Entry] = {}
         self._rejected: dict[str, tuple[Entry, str]] = {}
         self._waiters: list[_Waiter] = []
+        self.turn = asyncio.Lock()  # held while HAProxy is on its way from one configuration to the next
         self.outcome = Outcome()
 
     def wake(self) -> None:
         self._awake.set()
+
+    @property
+    def running(self) -> Running | None:
+        """What HAProxy's worker was brought to; None when that is not known."""
+        return self._running
 
     def forget_running(self) -> None:
         """Whatever HAProxy runs, the next round reloads."""
@@ -123,7 +129,8 @@ class Reconciler:
         while True:
             await self._until_woken()
             self._awake.clear()
-            self.outcome = await self._guarded_round(self._registry.snapshot())
+            async with self.turn:
+                self.outcome = await self._guarded_round(self._registry.snapshot())
             self._tell_waiters()
             if not self._awake.is_set():
                 await self._report_overlaps()

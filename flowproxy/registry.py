@@ -13,6 +13,8 @@ from flowproxy.errors import OwnedElsewhere
 from flowproxy.model import Endpoint, Service
 from flowproxy.routing import Candidate
 
+_REMOVALS = 10_000  # remembered
+
 
 class Origin(StrEnum):
     """Where a service was asked for. An earlier one outranks a later one when both describe the same name."""
@@ -28,13 +30,14 @@ class Origin(StrEnum):
 
 class Entry(NamedTuple):
     """One wanted service. `created`, in seconds since 1970, decides which of two equal claims is older. `stack` is
-    the Swarm's, never one that a caller or a label of ours names."""
+    the Swarm's, never one that a caller or a label of ours names. `changed` is when a call of the API last said so."""
 
     service: Service
     origin: Origin
     created: float
     parameters: Mapping[str, str]
     stack: str = ""
+    changed: float = 0.0
 
     @property
     def candidate(self) -> Candidate:
@@ -48,7 +51,7 @@ class Snapshot(NamedTuple):
     """What is wanted at one moment. `tasks` and `addresses` are the endpoints of Swarm services and of host names.
 
     `confirmed` is when the last complete listing confirmed all of them, in seconds since 1970. `stopping` says that
-    the node is about to leave.
+    the node is about to leave. `removed` are services that calls of the API have removed, with when they did.
     """
 
     generation: int
@@ -59,6 +62,7 @@ class Snapshot(NamedTuple):
     certificates: Mapping[str, Certificate]
     confirmed: float | None = None
     stopping: bool = False
+    removed: Mapping[str, float] = {}
 
     @property
     def endpoints(self) -> Mapping[str, tuple[Endpoint, ...]]:
@@ -79,7 +83,8 @@ class Registry:
         self._certificates: dict[str, Certificate] = {}
         self._users_of_hosts: Counter[str] = Counter()
         self._remarks: dict[str, str] = {}
-        self._newest = 0.0  # when the youngest was created
+        self._removed: dict[str, float] = {}
+        self._newest = 0.0  # when the last one was created, changed or removed by API
         self._confirmed: float | None = None
         self._stopping = False
 
@@ -89,7 +94,8 @@ class Registry:
         return self._users_of_hosts.keys()
 
     def created_at(self, now: float) -> float:
-        """When a newcomer is created: now, but later than all that are known, though the clock was put back."""
+        """When a newcomer is created, or something is changed by API: now, but later than all that are known, though
+        the clock was put back."""
         return max(now, math.nextafter(self._newest, math.inf))
 
     def put(self, entry: Entry) -> int:
@@ -110,12 +116,22 @@ class Registry:
         if present:
             same = present.service == entry.service
             entry = entry._replace(created=min(present.created, entry.created))
-            if same and entry[1:3] == present[1:3] and entry.stack == present.stack:
+            if same and entry[1:3] == present[1:3] and entry[4:] == present[4:]:
                 return self._generation
             if same:  # keeping the object tells the renderer that nothing changed
                 entry = entry._replace(service=present.service)
+        if entry.origin == Origin.API:
+            self._removed.pop(name, None)
         self._enter(name, entry)
         return self._changed()
+
+    def adopt(self, entry: Entry) -> int:
+        """Takes a service over from another replica, with the times that it has there. Raises OwnedElsewhere."""
+        name = entry.service.service_name
+        present = self._entries.get(name)
+        if present and present.origin == entry.origin:
+            self._enter(name, None)
+        return self.put(entry)
 
     def refuse(self, name: str, reason: str) -> int:
         """Notes that a service's parameters are wrong; its last good version, if there is one, stays."""
@@ -124,15 +140,31 @@ class Registry:
         self._invalid[name] = reason
         return self._changed()
 
-    def remove(self, name: str, origin: Origin) -> int:
-        """Forgets a service. Raises OwnedElsewhere when another source describes it; an unknown name changes
-        nothing."""
+    def remove(self, name: str, origin: Origin, at: float | None = None) -> int:
+        """Forgets a service; that a call did so `at` a time is kept. An unknown name changes nothing else.
+
+        Raises OwnedElsewhere when another source describes it.
+        """
         present = self._entries.get(name)
         if present and present.origin.outranks(origin):
             raise OwnedElsewhere(f"service {name}: its parameters come from {present.origin}; remove it there")
         self._enter(name, None)
         was_wrong = self._invalid.pop(name, None)
+        if at is not None:
+            self.note_removal(name, at)
         return self._changed() if present or was_wrong else self._generation
+
+    def note_removal(self, name: str, at: float) -> None:
+        """Keeps that a call has removed a service, or would have."""
+        self._removed.pop(name, None)
+        self._removed[name] = at
+        self._newest = max(self._newest, at)
+        if len(self._removed) > _REMOVALS:
+            del self._removed[min(self._removed, key=self._removed.__getitem__)]
+
+    def forget_removals(self, before: float) -> None:
+        """Those before a time, in seconds since 1970."""
+        self._removed = {name: at for name, at in self._removed.items() if at >= before}
 
     def retain(self, origin: Origin, names: Iterable[str]) -> int:
         """Forgets the services of one source that its complete listing no longer holds."""
@@ -211,13 +243,14 @@ class Registry:
             dict(self._certificates),
             self._confirmed,
             self._stopping,
+            dict(self._removed),
         )
 
     def _enter(self, name: str, entry: Entry | None) -> None:
         before = self._entries.pop(name, None)
         if entry:
             self._entries[name] = entry
-            self._newest = max(self._newest, entry.created)
+            self._newest = max(self._newest, entry.created, entry.changed)
             self._users_of_hosts.update(entry.service.hosts())
         for host in before.service.hosts() if before else ():
             self._users_of_hosts[host] -= 1

@@ -25,6 +25,7 @@ _log = structlog.get_logger(__name__)
 
 _CALL_SECONDS = 45  # a call may wait for a name to resolve
 _GREETING_SECONDS = 3
+_COMPARING_SECONDS = 20
 CERTIFICATES = "/v1/docker-flow-proxy/certs"
 CREATED = "Flowproxy-Created"
 
@@ -32,6 +33,7 @@ _UNSIGNED = (
     "the replicas of the proxy cannot prove who they are to each other, so each has its own time for when a service"
     " came; set FLOWPROXY_KEY, or the secret flowproxy_key"
 )
+_ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 # HAProxy adds the first one to what it passes on.
 _PASSED_ON = ("X-Forwarded-For", "Forwarded", "Via")
 
@@ -55,6 +57,8 @@ class Replicas:
         self._scheme = "http" if self._trust is None else "https"
         token = settings.api_token
         self._key = settings.signing_key
+        # The others know this one by the address that it listens on.
+        self._local = None if settings.ip in _ANY_ADDRESS else (settings.ip, 0)
         self._has_others = False  # when they were last asked for, or one has called
         self._headers: dict[str, str] = {hdrs.AUTHORIZATION: f"Bearer {token.get_secret_value()}"} if token else {}
 
@@ -87,6 +91,16 @@ class Replicas:
             raise ReplicaFailed(f"{len(failed)} of {len(replies)} replicas did not do it: {'; '.join(failed)}")
         return replies
 
+    async def others(self) -> list[str]:
+        """Return the addresses of all replicas but this one; none when they are not known."""
+        own = {*_own_addresses(), self._settings.ip}
+        return [address for address in await self._addresses() if address not in own]
+
+    async def call(self, address: str, path: str, body: str) -> Reply:
+        """Return the reply of one replica to a POST; its status is 0 when there is none."""
+        async with self._session(_COMPARING_SECONDS) as session:
+            return await self._call(session, address, "POST", path, {}, body.encode())
+
     async def ask_for_certificates(self, keyring: Keyring) -> None:
         """Has the replica that knows most certificates send those that are missing here; a new one begins with none.
 
@@ -115,7 +129,7 @@ class Replicas:
         refused = []
         async with self._session(_CALL_SECONDS) as session:
             for certificate in certificates:
-                query = {"certName": certificate.name, "wait": "false"}
+                query = {"certName": certificate.name, "wait": "false", "shared": "false"}
                 reply = await self._call(session, address, "PUT", path, query, certificate.pem.encode())
                 if reply.status != 200:
                     refused.append(f"{certificate.name}: {reply.text[:300]}")
@@ -181,7 +195,7 @@ class Replicas:
         return aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=seconds),
             headers=self._headers,
-            connector=aiohttp.TCPConnector(ssl=self._trust or True),
+            connector=aiohttp.TCPConnector(ssl=self._trust or True, local_addr=self._local),
         )
 
     def _url(self, address: str, path: str) -> str:

@@ -47,6 +47,8 @@ class Store:
         self._folder = folder / "services"
         self._defaults = defaults
         self._endpoints_file = folder / "endpoints.json"
+        self._removed_file = folder / "removed.json"
+        self._saved_removed: Mapping[str, float] = {}
         self._saved: dict[str, Entry] = {}
         self._saved_endpoints: object = None
         self._turn = threading.Lock()  # two threads may save at once
@@ -75,7 +77,9 @@ class Store:
                 parameters = {str(key): str(value) for key, value in saved["parameters"].items()}
                 origin = Origin(saved["origin"])
                 service = parse(parameters, self._defaults[origin])
-                entry = Entry(service, origin, float(saved["created"]), parameters, str(saved.get("stack", "")))
+                created = float(saved["created"])
+                changed = float(saved.get("changed", created if origin == Origin.API else 0.0))
+                entry = Entry(service, origin, created, parameters, str(saved.get("stack", "")), changed)
             except (OSError, ValueError, KeyError, AttributeError, TypeError, InvalidService) as error:
                 self._unreadable.add(path)
                 _log.warning("saved service is not used", file=str(path), reason=str(error))
@@ -83,12 +87,25 @@ class Store:
             self._saved[entry.service.service_name] = entry
             yield entry
 
+    def load_removed(self) -> Mapping[str, float]:
+        """The services that calls of the API have removed, with when they did."""
+        try:
+            saved = json.loads(self._removed_file.read_text())
+            self._saved_removed = {str(name): float(at) for name, at in saved.items()}
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, AttributeError, TypeError) as error:
+            self._unreadable.add(self._removed_file)
+            _log.warning("saved removals are not used", file=str(self._removed_file), reason=str(error))
+        return self._saved_removed
+
     def save(self, snapshot: Snapshot) -> Mapping[str, str]:
         """Durably writes what changed since the last time; returns the services that could not be written, each with
         the reason."""
         with self._turn:
             unsaved = self._save_services(snapshot)
             self._save_endpoints(snapshot)
+            self._save_removed(snapshot)
             self._tell(unsaved)
         return unsaved
 
@@ -124,6 +141,12 @@ class Store:
                 self._write(self._endpoints_file, json.dumps(endpoints), durably=False)
                 self._saved_endpoints = endpoints
 
+    def _save_removed(self, snapshot: Snapshot) -> None:
+        if snapshot.removed != self._saved_removed:
+            with contextlib.suppress(OSError):  # the services themselves are removed; this is for other replicas
+                self._write(self._removed_file, json.dumps(snapshot.removed), durably=True)
+                self._saved_removed = snapshot.removed
+
     def _tell(self, unsaved: Mapping[str, str]) -> None:
         """Once, until it works again."""
         if unsaved and not self._failing:
@@ -143,5 +166,6 @@ class Store:
 
 def _described(entry: Entry) -> str:
     content = {"origin": entry.origin, "created": entry.created, "parameters": dict(entry.parameters)}
+    content["changed"] = entry.changed
     content |= {"stack": entry.stack} if entry.stack else {}
     return json.dumps(content, indent=1)

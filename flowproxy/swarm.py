@@ -429,7 +429,7 @@ class Swarm:
             parameters = parameters_of(service, name, self._settings.label_prefix)
             known = self._registry.get(name)
             present = (Origin.SWARM, service.created, parameters, service.stack)
-            if known and known[1:] == present and not self._registry.refusal(name):
+            if known and known[1:5] == present and not self._registry.refusal(name):
                 continue
             self._deprecations.tell(parameters)
             try:

@@ -115,3 +115,30 @@ def test_tasks_go_before_what_the_name_resolves_to() -> None:
     assert registry.snapshot().endpoints["web"] == (Endpoint("web.1.x", "10.0.0.1"),)
     registry.place("web", None)
     assert registry.snapshot().endpoints["web"] == (Endpoint("vip", "10.0.0.9"),)
+
+
+def test_a_removal_is_remembered_until_the_service_comes_again() -> None:
+    registry = Registry()
+    registry.put(entry("web")._replace(changed=1.0))
+    registry.remove("web", Origin.API, at=2.0)
+    assert registry.snapshot().removed == {"web": 2.0}
+    assert registry.created_at(0.0) > 2.0
+    registry.put(entry("web")._replace(changed=3.0))
+    assert registry.snapshot().removed == {}
+
+    registry.remove("old", Origin.API, at=4.0)
+    registry.remove("new", Origin.API, at=5.0)
+    registry.forget_removals(before=4.5)
+    assert registry.snapshot().removed == {"new": 5.0}
+
+
+def test_what_is_adopted_keeps_its_times() -> None:
+    registry = Registry()
+    registry.put(entry("web")._replace(created=1.0, changed=1.0))
+    registry.adopt(entry("web")._replace(created=3.0, changed=4.0))
+    adopted = registry.get("web")
+    assert adopted
+    assert (adopted.created, adopted.changed) == (3.0, 4.0)
+    registry.put(entry("web", Origin.SWARM))
+    with pytest.raises(OwnedElsewhere):
+        registry.adopt(entry("web", path="/other")._replace(changed=5.0))
