@@ -69,6 +69,7 @@ _CAP_SYS_CHROOT = 18  # capabilities(7), linux/capability.h
 async def serve(settings: Settings, environment: Mapping[str, str], *, demo: bool = False) -> None:
     """Runs until SIGTERM or SIGINT, then drains. Raises ProxyUnavailable when it cannot start."""
     asyncio.get_running_loop().set_exception_handler(LoopFailures())
+    of_environment = _of_environment(settings, environment)
     stop = _signalled()
     background = Background()
     proxy = Proxy(settings)
@@ -90,7 +91,8 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         secrets=read_user_secrets(),
         service_connections=_quarter_of_connections(),
     )
-    checks = CertificateChecks(partial(_check_certificates, settings, renderer, proxy))
+    judge = renderer if settings.uses_certificates else Renderer(settings.with_certificates)
+    checks = CertificateChecks(partial(_check_certificates, judge, proxy))
     reconciler = Reconciler(
         registry,
         renderer,
@@ -133,7 +135,9 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         if settings.api_token is None:
             _log.warning("the API is open", reason=UNGUARDED)
         saved = _remember(store, registry, None if adopted else settings.stale_after, with_swarm=swarm is not None)
-        _register_environment(registry, settings, environment)
+        registry.retain(Origin.ENVIRONMENT, ())
+        for entry in of_environment:
+            registry.put(entry)
         if demo:
             await _register_demo(stack, registry)
 
@@ -207,12 +211,9 @@ async def _stop(seconds: float, working: asyncio.Task[None], proxy: Proxy, liste
     await proxy.stop(within=max(deadline - loop.time(), 0))
 
 
-async def _check_certificates(
-    settings: Settings, renderer: Renderer, proxy: Proxy, certificates: Sequence[Certificate]
-) -> None:
-    """Has HAProxy start with these certificates and without any service. Raises Rejected."""
-    if settings.uses_certificates:
-        await proxy.check(renderer.apart().render(compile_routes(()), {}, certificates))
+async def _check_certificates(renderer: Renderer, proxy: Proxy, certificates: Sequence[Certificate]) -> None:
+    """Has HAProxy look at these certificates without any service. Raises Rejected."""
+    await proxy.check(renderer.apart().render(compile_routes(()), {}, certificates))
 
 
 def _remember(store: Store, registry: Registry, stale_after: float | None, *, with_swarm: bool) -> Known:
@@ -311,21 +312,22 @@ async def _listen(stack: contextlib.AsyncExitStack, api: Api, settings: Settings
     return await stack.enter_async_context(listener), runner
 
 
-def _register_environment(registry: Registry, settings: Settings, environment: Mapping[str, str]) -> None:
-    """Raises InvalidSettings with a line for each service that is wrong."""
+def _of_environment(settings: Settings, environment: Mapping[str, str]) -> list[Entry]:
+    """The services of the environment. Raises InvalidSettings with what is wrong."""
     described, unknown = services(environment, settings.default_protocol)
     for variable, meant in {**misspelt(environment), **{name: nearest_variable(name) for name in unknown}}.items():
         _log.warning("unknown variable", variable=variable, meant=meant)
     for variable, meant in unguarded(unknown, environment).items():
         raise InvalidSettings(f"{variable}: is unknown, and looks like protection; use {meant}")
-    registry.retain(Origin.ENVIRONMENT, ())
+    entries = []
     for number, parameters in described.items():
         try:
             service = parse(parameters, settings.defaults_for_environment)
         except InvalidService as error:
             raise InvalidSettings(f"DFP_SERVICE_{number}{'_' if number else ''}*: {error}") from None
         if settings.takes(service):
-            registry.put(Entry(service, Origin.ENVIRONMENT, 0.0, parameters))
+            entries.append(Entry(service, Origin.ENVIRONMENT, 0.0, parameters))
+    return entries
 
 
 async def _register_demo(stack: contextlib.AsyncExitStack, registry: Registry) -> None:

@@ -309,9 +309,10 @@ def _judged(route: Route, other: Route, beside: bool, ports: frozenset[str]) -> 
     why = _precedence(route, other)
     if beside:
         return INFORMATION, f"{why}, and both are of one stack"
-    gives_way = not other.host and other.path == "/" and not other.conditions
-    if gives_way and (route.host or route.path != "/") and not route.path.startswith(_WELL_KNOWN):
-        return INFORMATION, f"{why}, and what takes any request gives way"
+    takes_any = not other.host and other.path == "/" and not other.conditions
+    gives_way = (takes_any and (route.host or route.path != "/")) or (route.host and other.stage == ANY)
+    if gives_way and not route.path.startswith(_WELL_KNOWN):
+        return INFORMATION, f"{why}, and what takes requests for any host gives way"
     return WARNING, f"{why}, and they are of different stacks"
 
 

@@ -130,6 +130,14 @@ def _contradictions(modern: Mapping[str, str], spelled: Mapping[str, list[str]])
                 yield f"{other} has no effect: it is {taken} in another spelling, which has another value"
 
 
+def _checked_pattern(value: str) -> str:
+    if re.search(r"\{\d*$", value):
+        raise ValueError(
+            f"{value!r} has no }} for its {{; a comma separates patterns, so set SEPARATOR to another text"
+        )
+    return checked_line(value)
+
+
 def _checked_part(value: str) -> str:
     if not value.strip("/?.:"):
         raise ValueError(f"{value!r} holds nothing but delimiters, so no part of a path equals it")

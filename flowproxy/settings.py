@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
+import re
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +36,20 @@ RawConfig = Annotated[
     Literal["none", "safe", "all"] | None, BeforeValidator(lambda value: None if value == "trusted" else value)
 ]
 Items = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_items)]
+
+
+def _host_names(value: object) -> object:
+    items = _items(value)
+    for item in items if isinstance(items, tuple) else ():
+        if not _HOST_NAME.fullmatch(item):
+            raise ValueError(
+                f"{item!r} is no host name: write names such as proxy.example.org, without scheme and port"
+            )
+    return items
+
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
+HostNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_host_names)]
 
 
 def _networks(value: object) -> object:
@@ -232,7 +247,7 @@ class Settings(BaseSettings):
         validation_alias=_own("API_CERT"),
         description="A PEM file with a certificate and its key, which the API then speaks TLS with.",
     )
-    api_hosts: Items = Field(
+    api_hosts: HostNames = Field(
         (),
         validation_alias=_own("API_HOSTS"),
         description="Names by which browsers may reach the API, separated by commas, besides addresses, `localhost`,"
@@ -266,7 +281,7 @@ class Settings(BaseSettings):
         None,
         validation_alias=_own("TRUSTED_PROXIES"),
         description="Networks of the proxies in front that may say where a request comes from (`X-Forwarded-*`),"
-        " separated by commas, or `none`. Without it nobody may, but X-Forwarded-For is appended to.",
+        " separated by commas, or `none`. While it is not set, X-Forwarded-For of any client is appended to.",
     )
     proxy_protocol: Networks = Field(
         (),
@@ -277,8 +292,8 @@ class Settings(BaseSettings):
         None,
         ge=1,
         validation_alias=_own("SERVICE_CONNECTIONS"),
-        description="Requests that one service may have under way or waiting; more are answered with 503. A quarter of"
-        " the connections that HAProxy may have, without it.",
+        description="Requests that one service may have under way or waiting; more are answered with 503. Without it, a"
+        " quarter of the connections that HAProxy may have.",
     )
     hosts: Literal["shared", "stack"] = Field(
         "shared",
@@ -423,6 +438,11 @@ class Settings(BaseSettings):
     def uses_certificates(self) -> bool:
         """Whether any port wants our list of certificates."""
         return self.crt_list_path is None and any(":ssl" in item for item in (*self.default_ports, *self.bind_ports))
+
+    @property
+    def with_certificates(self) -> Settings:
+        """The same with a port that wants certificates, so that they can be judged before there is one."""
+        return self.model_copy(update={"default_ports": ("443:ssl",), "bind_ports": (), "crt_list_path": None})
 
     @property
     def crt_list(self) -> Path:
