@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from flowproxy.errors import Problem
+from flowproxy.hashes import ACCEPTED, is_cheap
 from flowproxy.model import Destination, Service
 from flowproxy.patterns import (
     LONGEST_AGENT,
@@ -23,6 +24,7 @@ from flowproxy.patterns import (
     search_of,
 )
 from flowproxy.safeguards import told_apart
+from flowproxy.users import parse_users
 
 MOST_DESTINATIONS = 1_000
 MOST_ROUTES = 10_000
@@ -30,6 +32,7 @@ MOST_PORTS = 20
 MOST_RULES = 2_000
 MOST_HOSTS_TOLD_APART = 200
 MOST_TEXT = 2_000_000  # characters of all routes
+MOST_USERS, MOST_HASHES = 1_000, 100  # HAProxy computes each hash when it reads the configuration
 MOST_VALUES = 200  # that are compared one after the other, rather than found in an index
 # Without an index; servicePathExclude has one where paths are compared as they are written.
 _SERVICE_LISTS = {
@@ -68,6 +71,7 @@ def exceeded(service: Service, destinations: Iterable[Destination]) -> list[Prob
     destinations = tuple(destinations)
     sizes = [
         *_too_many_values(service, destinations),
+        *_too_costly_users(service),
         *_too_many_ports(destinations),
         *_too_much_generated(destinations),
         *_too_many_to_tell_apart(destinations),
@@ -91,6 +95,25 @@ def _too_many_values(service: Service, destinations: Iterable[Destination]) -> I
     for parameter, values, most in given:
         if len(values) > most:
             yield Problem(parameter, "", f"has {len(values)} values; it takes at most {most}")
+
+
+def _too_costly_users(service: Service) -> Iterable[Problem]:
+    """What the service writes itself; secrets and settings are the operator's."""
+    named = list(parse_users(service.users or "", encrypted=service.users_pass_encrypted))
+    most = MOST_HASHES if service.users_pass_encrypted else MOST_USERS
+    if len(named) > most:
+        kind = " with usersPassEncrypted" if service.users_pass_encrypted else ""
+        yield Problem("users", "", f"has {len(named)} names; it takes at most {most}{kind}")
+        return
+    costly = [name for name, password, encrypted in named if password and encrypted and not is_cheap(password)]
+    if costly:
+        names = ", ".join(repr(name[:40]) for name in costly[:5])
+        yield Problem(
+            "users",
+            "",
+            f"the hashes of {names} may take HAProxy too long at each request, or are of an unknown kind; it takes"
+            f" {ACCEPTED}",
+        )
 
 
 def _too_many_ports(destinations: Iterable[Destination]) -> Iterable[Problem]:
