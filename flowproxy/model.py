@@ -422,7 +422,11 @@ class Service(Parameters):
         None, description="`name:password` items, separated by commas, who may use the service."
     )
     users_secret: Name | None = Field(None, description="The users are in the secret `dfp_users_<this>`.")
-    users_pass_encrypted: Flag = Field(False, description="Whether the passwords are crypt hashes.")
+    users_pass_encrypted: Flag = Field(
+        False,
+        description="Whether the passwords are crypt hashes, which must be quick to compute: `$5$` and `$6$` with at"
+        " most 10000 rounds, bcrypt with a cost of at most 06.",
+    )
     add_req_header: tuple[HeaderLine, ...] = Field(
         (), description="Request headers to add: `Name value`, conditions included."
     )
