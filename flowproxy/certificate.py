@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
-from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes, PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -80,10 +80,10 @@ def read_certificate(name: str, content: str) -> Certificate:
         leaf, *_ = (x509.load_pem_x509_certificate(text.encode()) for text in chain)
         public_key = leaf.public_key()
         _require_quick(name, public_key)
-        # That its numbers are primes takes long to see; what counts is that it is the certificate's.
+        # Whether its numbers are primes takes long to see; that they fit each other and the certificate does not.
         key = load_pem_private_key(keys[0].encode(), None, unsafe_skip_rsa_key_validation=True)
         form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        fits = public_key.public_bytes(*form) == key.public_key().public_bytes(*form)
+        fits = public_key.public_bytes(*form) == key.public_key().public_bytes(*form) and _is_whole(key)
         domains = _domains(leaf)
     except InvalidCertificate:
         raise
@@ -110,6 +110,21 @@ def _require_quick(name: str, key: CertificatePublicKeyTypes) -> None:
     if isinstance(key, (rsa.RSAPublicKey, dsa.DSAPublicKey)) and key.key_size > _MOST_RSA_BITS:
         rule = f"its key has {key.key_size} bits; RSA keys have at most {_MOST_RSA_BITS}"
         raise InvalidCertificate(f"certificate {name}: {rule}")
+
+
+def _is_whole(key: PrivateKeyTypes) -> bool:
+    """Whether the numbers of an RSA key fit each other."""
+    if not isinstance(key, rsa.RSAPrivateKey):
+        return True
+    numbers = key.private_numbers()
+    p, q, both = numbers.p, numbers.q, numbers.d * numbers.public_numbers.e
+    return (
+        min(p, q) > 2
+        and p * q == numbers.public_numbers.n
+        and both % (p - 1) == both % (q - 1) == 1
+        and (numbers.dmp1, numbers.dmq1) == (numbers.d % (p - 1), numbers.d % (q - 1))
+        and numbers.iqmp * q % p == 1
+    )
 
 
 @lru_cache(maxsize=1)
