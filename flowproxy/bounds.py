@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from flowproxy.errors import Problem
+from flowproxy.hashes import ACCEPTED, is_cheap
 from flowproxy.model import Destination, Service
 from flowproxy.patterns import (
     LONGEST_AGENT,
@@ -23,6 +24,7 @@ from flowproxy.patterns import (
     search_of,
 )
 from flowproxy.safeguards import better_protected, told_apart
+from flowproxy.users import parse_users
 
 MOST_DESTINATIONS = 1_000
 MOST_ROUTES = 10_000
@@ -31,6 +33,8 @@ MOST_RULES = 2_000
 # Of destinations that are protected differently.
 MOST_TOLD_APART, MOST_COMPARED = 16, 2_000
 MOST_TEXT = 2_000_000  # characters of all routes
+MOST_USERS, MOST_HASHES = 1_000, 100  # HAProxy computes each hash when it reads the configuration
+MOST_REWRITES_ALTOGETHER = 1_000  # of all destinations; a request meets those of one
 MOST_VALUES = 200  # that are compared one after the other, rather than found in an index
 # Without an index; servicePathExclude has one where paths are compared as they are written.
 _SERVICE_LISTS = {
@@ -54,6 +58,17 @@ _INDEXED = ("path", "path_beg")
 _PLAIN = Destination()
 
 
+class _Compared(NamedTuple):
+    """Values of one parameter that HAProxy compares with texts of at most `longest` characters: regular expressions, or
+    texts that are `searched` for."""
+
+    parameter: str
+    values: tuple[str, ...]
+    longest: int = LONGEST_TEXT
+    for_any_host: bool = False
+    searched: bool = False
+
+
 class _Work(NamedTuple):
     """What one parameter has HAProxy do for a request. `number` and `length` are those of its regular expressions."""
 
@@ -69,6 +84,7 @@ def exceeded(service: Service, destinations: Iterable[Destination]) -> list[Prob
     destinations = tuple(destinations)
     sizes = [
         *_too_many_values(service, destinations),
+        *_too_costly_users(service),
         *_too_many_ports(destinations),
         *_too_much_generated(destinations),
         *_too_many_to_tell_apart(destinations),
@@ -92,6 +108,25 @@ def _too_many_values(service: Service, destinations: Iterable[Destination]) -> I
     for parameter, values, most in given:
         if len(values) > most:
             yield Problem(parameter, "", f"has {len(values)} values; it takes at most {most}")
+
+
+def _too_costly_users(service: Service) -> Iterable[Problem]:
+    """What the service writes itself; secrets and settings are the operator's."""
+    named = list(parse_users(service.users or "", encrypted=service.users_pass_encrypted))
+    most = MOST_HASHES if service.users_pass_encrypted else MOST_USERS
+    if len(named) > most:
+        kind = " with usersPassEncrypted" if service.users_pass_encrypted else ""
+        yield Problem("users", "", f"has {len(named)} names; it takes at most {most}{kind}")
+        return
+    costly = [name for name, password, encrypted in named if password and encrypted and not is_cheap(password)]
+    if costly:
+        names = ", ".join(repr(name[:40]) for name in costly[:5])
+        yield Problem(
+            "users",
+            "",
+            f"the hashes of {names} may take HAProxy too long at each request, or are of an unknown kind; it takes"
+            f" {ACCEPTED}",
+        )
 
 
 def _too_many_ports(destinations: Iterable[Destination]) -> Iterable[Problem]:
@@ -159,16 +194,26 @@ def _has_conditions(destination: Destination) -> bool:
 
 
 def _too_costly(service: Service, destinations: tuple[Destination, ...]) -> Iterable[Problem]:
-    """A request may meet all that routes depend on, and the rewrites of one destination."""
-    deciding: list[_Work] = []
-    rewriting: list[_Work] = []
-    try:
-        for destination in destinations:
-            deciding += _deciding(service, destination)
-            rewriting += _rewriting(destination)
-    except _NotTaken as error:
-        yield error.problem
-        return
+    """A request may meet all that routes depend on, and the rewrites of one destination.
+
+    How many patterns there are is known at once, what they cost is not: so that comes second.
+    """
+    for measure in (_counted, _measured):
+        deciding: list[_Work] = []
+        rewriting: list[_Work] = []
+        try:
+            for destination in destinations:
+                deciding += map(measure, _deciding(service, destination))
+                rewriting += map(measure, _rewriting(destination))
+        except _NotTaken as error:
+            yield error.problem
+            return
+        if problem := _too_much(deciding, rewriting):
+            yield problem
+            return
+
+
+def _too_much(deciding: Collection[_Work], rewriting: Collection[_Work]) -> Problem | None:
     for_any = [work for work in deciding if work.for_any_host]
     problem = _beyond(for_any, MOST_PATTERNS_ANY_HOST, MOST_STEPS_ANY_HOST, "for requests to any host a service")
     problem = problem or _beyond(deciding, MOST_PATTERNS, MOST_STEPS, "a service")
@@ -177,8 +222,8 @@ def _too_costly(service: Service, destinations: tuple[Destination, ...]) -> Iter
     )
     for work in rewriting:
         problem = problem or _beyond([together, work], MOST_PATTERNS + MOST_REWRITES, MOST_STEPS, "a service")
-    if problem:
-        yield problem
+    counts = [work._replace(steps=0, length=0) for work in rewriting]
+    return problem or _beyond(counts, MOST_REWRITES_ALTOGETHER, MOST_STEPS, "a service")
 
 
 def _beyond(known: Iterable[_Work], most: int, most_steps: int, whose: str) -> Problem | None:
@@ -199,11 +244,11 @@ def _beyond(known: Iterable[_Work], most: int, most_steps: int, whose: str) -> P
     return None
 
 
-def _deciding(service: Service, destination: Destination) -> Iterable[_Work]:
+def _deciding(service: Service, destination: Destination) -> Iterable[_Compared]:
     """What a destination has compared with each request that its routes may be for."""
     suffix, domains = _suffix(destination), destination.service_domain
     if destination.user_agent:
-        yield _Work(f"userAgent{suffix}", search_of(destination.user_agent, LONGEST_AGENT).steps)
+        yield _Compared(f"userAgent{suffix}", destination.user_agent, LONGEST_AGENT, searched=True)
     is_sni = destination.req_mode == "sni"  # whose connections come to a port of its own
     method = _method(destination.path_type) or ""
     for name, paths in (
@@ -212,19 +257,19 @@ def _deciding(service: Service, destination: Destination) -> Iterable[_Work]:
     ):
         if method == "reg":
             longest = LONGEST_HOST if is_sni else LONGEST_TEXT
-            yield _matching(name + suffix, paths, longest)._replace(for_any_host=not domains and not is_sni)
+            yield _Compared(name + suffix, paths, longest, for_any_host=not domains and not is_sni)
         elif method in SEARCHING:
-            yield _Work(name + suffix, search_of(paths).steps)
+            yield _Compared(name + suffix, paths, searched=True)
     if _method(service.service_domain_algo) == "reg":
         patterns = tuple(domain for domain in domains if not domain.startswith("*"))
         for_any_host = destination.req_mode == "http"
-        yield _matching(f"serviceDomain{suffix}", patterns, LONGEST_HOST)._replace(for_any_host=for_any_host)
+        yield _Compared(f"serviceDomain{suffix}", patterns, LONGEST_HOST, for_any_host=for_any_host)
 
 
-def _rewriting(destination: Destination) -> Iterable[_Work]:
+def _rewriting(destination: Destination) -> Iterable[_Compared]:
     searches = tuple(rewrite.search for rewrite in destination.req_path_search_replace)
     if searches:
-        yield _matching(f"reqPathSearchReplace{_suffix(destination)}", searches)
+        yield _Compared(f"reqPathSearchReplace{_suffix(destination)}", searches)
 
 
 class _NotTaken(Exception):
@@ -235,15 +280,25 @@ class _NotTaken(Exception):
         super().__init__(str(problem))
 
 
-def _matching(parameter: str, patterns: tuple[str, ...], longest: int = LONGEST_TEXT) -> _Work:
+def _counted(compared: _Compared) -> _Work:
+    """Without the steps, which take long to reckon."""
+    if compared.searched:
+        return _Work(compared.parameter, 0)
+    number, length = len(compared.values), _length(compared.values)
+    return _Work(compared.parameter, 0, number, length, compared.for_any_host)
+
+
+def _measured(compared: _Compared) -> _Work:
     """Raise _NotTaken."""
+    if compared.searched:
+        return _Work(compared.parameter, search_of(compared.values, compared.longest).steps)
     steps = 0
-    for pattern in patterns:
+    for pattern in compared.values:
         try:
-            steps += cost_of(pattern, longest).steps
+            steps += cost_of(pattern, compared.longest).steps
         except ValueError as error:
-            raise _NotTaken(Problem(parameter, pattern, str(error))) from None
-    return _Work(parameter, steps, len(patterns), _length(patterns))
+            raise _NotTaken(Problem(compared.parameter, pattern, str(error))) from None
+    return _counted(compared)._replace(steps=steps)
 
 
 def _method(comparison: str | None) -> str | None:

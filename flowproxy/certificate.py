@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes, PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -36,6 +37,9 @@ _UNREADABLE = (
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
 )
+# Reading takes the thread that answers calls, and each handshake a thread that carries traffic.
+_MOST_RSA_BITS = 4096
+_LONGEST_KEY, _LONGEST_PEM, _MOST_BLOCKS = 4_200, 100_000, 50  # characters, and parts of the PEM; RSA 4096 has 3,300
 _LEAST_RSA_BITS, _LEAST_EC_BITS = 2048, 224  # OpenSSL's security level 2, which distributions choose
 
 
@@ -61,6 +65,7 @@ def read_certificate(name: str, content: str) -> Certificate:
     """Checks a PEM file: certificate first, then its chain, the key anywhere. Raises InvalidCertificate."""
     if not _NAME.fullmatch(name):
         raise InvalidCertificate(f"certificate {name!r}: its name must be letters, digits, '*', '_', '.' or '-'")
+    _require_small(name, content)
     blocks = [(found[1], found[0]) for found in _BLOCK.finditer(content.replace("\r\n", "\n"))]
     chain = [text for kind, text in blocks if kind == "CERTIFICATE"]
     keys = [text for kind, text in blocks if kind.endswith("PRIVATE KEY")]
@@ -68,18 +73,58 @@ def read_certificate(name: str, content: str) -> Certificate:
         raise InvalidCertificate(f"certificate {name}: there is no CERTIFICATE in it; give PEM")
     if len(keys) != 1:
         raise InvalidCertificate(f"certificate {name}: there must be one PRIVATE KEY in it, not {len(keys)}")
+    if len(keys[0]) > _LONGEST_KEY:
+        rule = f"its key has {len(keys[0])} characters; at most {_LONGEST_KEY} are read, RSA {_MOST_RSA_BITS} has fewer"
+        raise InvalidCertificate(f"certificate {name}: {rule}")
     try:
         leaf, *_ = (x509.load_pem_x509_certificate(text.encode()) for text in chain)
-        key = load_pem_private_key(keys[0].encode(), None)
+        public_key = leaf.public_key()
+        _require_quick(name, public_key)
+        # Whether its numbers are primes takes long to see; that they fit each other and the certificate does not.
+        key = load_pem_private_key(keys[0].encode(), None, unsafe_skip_rsa_key_validation=True)
         form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        fits = leaf.public_key().public_bytes(*form) == key.public_key().public_bytes(*form)
+        fits = public_key.public_bytes(*form) == key.public_key().public_bytes(*form) and _is_whole(key)
         domains = _domains(leaf)
+    except InvalidCertificate:
+        raise
     except _UNREADABLE as error:
         raise InvalidCertificate(f"certificate {name}: it cannot be read: {error}") from None
     if not fits:
         raise InvalidCertificate(f"certificate {name}: the key is not that of its first certificate")
     pem = "\n".join(line.strip() for text in [*chain, *keys] for line in text.splitlines() if line.strip()) + "\n"
     return Certificate(name, pem, domains, leaf.serial_number, leaf.not_valid_after_utc)
+
+
+def _require_small(name: str, content: str) -> None:
+    """Raise InvalidCertificate for a PEM that would take long to take apart."""
+    if len(content) > _LONGEST_PEM:
+        rule = f"it has {len(content)} characters; at most {_LONGEST_PEM} are read"
+        raise InvalidCertificate(f"certificate {name}: {rule}")
+    parts = content.count("-----BEGIN ")
+    if parts > _MOST_BLOCKS:
+        raise InvalidCertificate(f"certificate {name}: it has {parts} parts; at most {_MOST_BLOCKS} are read")
+
+
+def _require_quick(name: str, key: CertificatePublicKeyTypes) -> None:
+    """Raise InvalidCertificate for a key that takes a thread of HAProxy long at each handshake."""
+    if isinstance(key, (rsa.RSAPublicKey, dsa.DSAPublicKey)) and key.key_size > _MOST_RSA_BITS:
+        rule = f"its key has {key.key_size} bits; RSA keys have at most {_MOST_RSA_BITS}"
+        raise InvalidCertificate(f"certificate {name}: {rule}")
+
+
+def _is_whole(key: PrivateKeyTypes) -> bool:
+    """Whether the numbers of an RSA key fit each other."""
+    if not isinstance(key, rsa.RSAPrivateKey):
+        return True
+    numbers = key.private_numbers()
+    p, q, both = numbers.p, numbers.q, numbers.d * numbers.public_numbers.e
+    return (
+        min(p, q) > 2
+        and p * q == numbers.public_numbers.n
+        and both % (p - 1) == both % (q - 1) == 1
+        and (numbers.dmp1, numbers.dmq1) == (numbers.d % (p - 1), numbers.d % (q - 1))
+        and numbers.iqmp * q % p == 1
+    )
 
 
 @lru_cache(maxsize=1)

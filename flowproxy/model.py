@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 
+from flowproxy.framing import require_no_framing
 from flowproxy.quoting import SECTIONS, keyword
 from flowproxy.raw import Level, require_network_addresses
 
@@ -126,6 +127,11 @@ def checked_line(value: str) -> str:
     return value
 
 
+def _not_framing(line: str) -> str:
+    require_no_framing(line.split(" ")[0])
+    return line
+
+
 def _rewrites(value: object) -> object:
     """`search,replace` pairs separated by colons."""
     if not isinstance(value, str):
@@ -175,10 +181,14 @@ Name = Annotated[str, AfterValidator(_name)]
 Domain = Annotated[str, AfterValidator(checked_domain)]
 Line = Annotated[str, AfterValidator(checked_line)]
 HeaderLine = Annotated[
-    Line, AfterValidator(_matching(re.compile(r"[!%&*+.^|~\w-]+ +\S.*"), "is not of the form `Name value`"))
+    Line,
+    AfterValidator(_matching(re.compile(r"[!%&*+.^|~\w-]+ +\S.*"), "is not of the form `Name value`")),
+    AfterValidator(_not_framing),
 ]
 HeaderName = Annotated[
-    Line, AfterValidator(_matching(re.compile(r"[!%&*+.^|~\w-]+(?: +\S.*)?"), "is not the name of a header"))
+    Line,
+    AfterValidator(_matching(re.compile(r"[!%&*+.^|~\w-]+(?: +\S.*)?"), "is not the name of a header")),
+    AfterValidator(_not_framing),
 ]
 Words = Annotated[
     str,
@@ -412,7 +422,11 @@ class Service(Parameters):
         None, description="`name:password` items, separated by commas, who may use the service."
     )
     users_secret: Name | None = Field(None, description="The users are in the secret `dfp_users_<this>`.")
-    users_pass_encrypted: Flag = Field(False, description="Whether the passwords are crypt hashes.")
+    users_pass_encrypted: Flag = Field(
+        False,
+        description="Whether the passwords are crypt hashes, which must be quick to compute: `$5$` and `$6$` with at"
+        " most 10000 rounds, bcrypt with a cost of at most 06.",
+    )
     add_req_header: tuple[HeaderLine, ...] = Field(
         (), description="Request headers to add: `Name value`, conditions included."
     )

@@ -14,10 +14,12 @@ from flowproxy.certificate import Certificate, read_certificate
 from flowproxy.errors import InvalidCertificate, InvalidService, Problem, UnroutedService, Untrusted
 from flowproxy.levels import beyond
 from flowproxy.model import Defaults, Destination, Parameters, Service, checked_domain, checked_line, checked_path
-from flowproxy.protection import misplaced, unknown
+from flowproxy.protection import LONGEST_NAME, misplaced, unknown
 from flowproxy.secrecy import shown_value, without_secrets_in_text
 
 M = TypeVar("M", bound=Parameters)
+
+MOST_PARAMETERS, MOST_UNKNOWN, MOST_NEAREST = 10_000, 200, 20
 
 _INDEXED = re.compile(r"(?P<name>[A-Za-z]+)\.(?P<index>[1-9][0-9]{0,3})")
 _HIDDEN = {"index", "destinations", "ignored", "warnings"}
@@ -49,6 +51,9 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
     are HAProxy configuration and that is not taken. Unknown parameters are kept in `ignored`: other tools use the same
     label prefix.
     """
+    if len(parameters) > MOST_PARAMETERS:
+        rule = f"there are {len(parameters)} parameters; a service has at most {MOST_PARAMETERS}"
+        raise InvalidService(parameters.get("serviceName", "")[:128], (Problem("serviceName", "", rule),))
     separator = defaults.separator
     for_service: dict[str, str] = {}
     by_index: dict[int, dict[str, str]] = {}
@@ -71,6 +76,10 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
     if not name:
         raise InvalidService("", (Problem("serviceName", "", "is missing; give the name of the service"),))
 
+    if len(ignored) > MOST_UNKNOWN:
+        rule = f"is one of {len(ignored)} unknown parameters; a service has at most {MOST_UNKNOWN}"
+        raise InvalidService(name, (Problem(ignored[0][:LONGEST_NAME], "", rule),))
+
     if defaults.service_domain_algo:
         for_service.setdefault("serviceDomainAlgo", defaults.service_domain_algo)
     problems: list[Problem] = []
@@ -86,7 +95,7 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
         problems += misplaced(service, for_service, by_index, destinations, defaults)
     if problems:
         raise InvalidService(name, tuple(problems))
-    meant = {name: nearest(name) for name in ignored}
+    meant = {name: nearest(name) for name in ignored[:MOST_NEAREST]}
     misspelt = [Problem(name, "", f"is unknown; did you mean {near}?") for name, near in meant.items() if near]
     warnings = [
         *map(str, misspelt),
@@ -251,6 +260,8 @@ def _is_founded(given: Mapping[str, str]) -> bool:
 def nearest(name: str) -> str | None:
     """The public parameter that a misspelt one probably means."""
     base = name.partition(".")[0]
+    if len(base) > LONGEST_NAME:
+        return None
     close = difflib.get_close_matches(base, [*DESTINATION_PARAMETERS, *SERVICE_PARAMETERS], n=1, cutoff=0.8)
     return close[0] if close else None
 

@@ -45,6 +45,7 @@ _GUESSED = {
     **dict.fromkeys("exclude excludepath excludepaths pathexclude serviceexclude".split(), "servicePathExclude"),
 }
 _CLOSE = 0.8
+LONGEST_NAME = 64  # characters that are compared; no longer name is close to a parameter
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
@@ -53,6 +54,7 @@ def guarded_by(name: str, known: Iterable[str]) -> str | None:
 
     `known` are the public names of all parameters: a name that is closer to another one means that.
     """
+    name = name[:LONGEST_NAME]
     whole, first = _plain(name), _plain(name.partition(".")[0])
     names = {_plain(parameter): parameter for parameter in known}
     protecting = {_plain(parameter): parameter for parameter in _OF_SERVICES | _OF_DESTINATIONS}

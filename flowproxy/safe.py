@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from flowproxy.expressions import (
     ACL_NAME,
     LOG_ALIAS,
-    METHODS,
     VARIABLE,
     Cursor,
     Rest,
@@ -25,6 +24,7 @@ from flowproxy.expressions import (
     shown_name,
     word_of,
 )
+from flowproxy.framing import require_no_framing
 from flowproxy.raw import texts_of
 
 LINES, CHARACTERS = 100, 8192
@@ -41,7 +41,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 _DURATION = re.compile(r"(?P<number>[0-9]{1,10})(?P<unit>us|ms|s|m|h|d)?")
 _UNITS_MS = {"us": 0.001, "ms": 1, None: 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SHORTEST_MS, _LONGEST_MS = 10, 24 * 86_400_000
-_STATUS = re.compile(r"[1-5][0-9]{2}")
+_STATUS = re.compile(r"[2-5][0-9]{2}")  # 1xx are no final answers
 
 _ALGORITHMS = frozenset("roundrobin static-rr leastconn first source".split())
 _HASHING = frozenset("map-based consistent sdbm djb2 wt6 crc32 none avalanche".split())
@@ -55,6 +55,7 @@ _PLAIN_OPTIONS = frozenset(
     "abortonclose allbackups http-buffer-request http-keep-alive http-no-delay http-server-close httpclose ldap-check"
     " prefer-last-server redis-check srvtcpka ssl-hello-chk tcp-check tcpka".split()
 )
+_DELETED_BY = frozenset("str beg end sub reg".split())
 _TIMEOUTS = frozenset("server tunnel queue connect check http-keep-alive http-request server-fin".split())
 
 
@@ -102,21 +103,25 @@ def _named(name: str, check: Callable[[Cursor], None], words: Rest) -> None:
 # Actions of http-request, http-response and http-after-response
 
 
+def _header_name(cursor: Cursor) -> None:
+    require_no_framing(matching(_NAME, cursor.next("the name of the header"), "the name of the header"))
+
+
 def _name_and_format(cursor: Cursor) -> None:
-    matching(_NAME, cursor.next("the name of the header"), "the name of the header")
+    _header_name(cursor)
     check_format(cursor.next("the value of the header"))
     cursor.condition()
 
 
 def _name_alone(cursor: Cursor) -> None:
-    matching(_NAME, cursor.next("the name of the header"), "the name of the header")
-    if cursor.take("-m"):
-        word_of(METHODS, cursor.next("a matching method"))
+    name = matching(_NAME, cursor.next("the name of the header"), "the name of the header")
+    method = word_of(_DELETED_BY, cursor.next("a matching method")) if cursor.take("-m") else "str"
+    require_no_framing(name, method)
     cursor.condition()
 
 
 def _replaced_header(cursor: Cursor) -> None:
-    matching(_NAME, cursor.next("the name of the header"), "the name of the header")
+    _header_name(cursor)
     _pattern_and_format(cursor)
 
 
@@ -143,7 +148,7 @@ def _answer(cursor: Cursor) -> None:
         elif option == "lf-string":
             check_format(cursor.next("the value of lf-string"))
         elif option == "hdr":
-            matching(_NAME, cursor.next("the name of the header"), "the name of the header")
+            _header_name(cursor)
             check_format(cursor.next("the value of the header"))
     cursor.condition()
 
@@ -271,8 +276,10 @@ def _option(cursor: Cursor) -> None:
             raise ValueError("httpchk has a method, a path and a version at most")
     elif option == "forwardfor":
         while part := cursor.take("except", "header", "if-none"):
-            if part != "if-none":
-                matching(re.compile(r"[0-9A-Za-z_.:/-]+"), cursor.next("a value"), f"the value of {part}")
+            if part == "except":
+                matching(re.compile(r"[0-9A-Fa-f.:/]+"), cursor.next("a network"), "the network")
+            elif part == "header":
+                _header_name(cursor)
         cursor.end()
     elif option == "redispatch":
         for word in cursor.rest():
@@ -358,11 +365,6 @@ def _words_from(allowed: frozenset[str]) -> Callable[[Cursor], None]:
     return check
 
 
-def _name_only(cursor: Cursor) -> None:
-    matching(_NAME, cursor.next("a name"), "the name")
-    cursor.end()
-
-
 _DIRECTIVES: Mapping[str, Callable[[Cursor], None]] = {
     "acl": _acl,
     "balance": _balance,
@@ -374,7 +376,6 @@ _DIRECTIVES: Mapping[str, Callable[[Cursor], None]] = {
     "http-request": _actions(_ON_REQUESTS),
     "http-response": _actions(_ON_RESPONSES),
     "http-reuse": _words_from(_REUSE),
-    "http-send-name-header": _name_only,
     "no": _negated,
     "option": _option,
     "redirect": _redirect,

@@ -137,6 +137,13 @@ NASTY += [
     ",".join(f"#evil{i}" for i in range(100)),
     ",".join(f"*.evil{i}.org" for i in range(100)),
     ":".join(["^/(a|b)*c,/"] * 120),
+    "a:$6$rounds=8000000$salt$hash",
+    ",".join(f"user{i}:$1$salt$hash" for i in range(2_000)),
+    "Transfer-Encoding chunked",
+    "Content-Length 5",
+    "\nhttp-request del-header . -m reg",
+    "\nhttp-after-response set-status 101",
+    "-----BEGIN A-----" * 5_000,
 ]
 # Another spelling of the name is no other name.
 SPELLED = {"servicename", "SERVICENAME", "ServiceName"}

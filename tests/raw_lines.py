@@ -60,9 +60,9 @@ ALLOWED = [
     "http-after-response set-header X-Always yes",
     "redirect prefix https://b.org if { hdr(host) -i a.org }",
     "http-reuse always",
-    "http-send-name-header X-Server",
 ]
 REFUSED = [
+    "http-send-name-header X-Server",
     "stats admin if TRUE",
     "stats enable",
     "server x 10.0.0.1:80",
