@@ -29,6 +29,8 @@ MOST_ROUTES = 10_000
 MOST_PORTS = 20
 MOST_RULES = 2_000
 MOST_HOSTS_TOLD_APART = 200
+MOST_WILDCARD_DEPTHS = 8  # each is one more look-up for requests to all services
+MOST_LABELS = 20  # of a wildcard
 MOST_TEXT = 2_000_000  # characters of all routes
 MOST_VALUES = 200  # that are compared one after the other, rather than found in an index
 # Without an index; servicePathExclude has one where paths are compared as they are written.
@@ -71,6 +73,7 @@ def exceeded(service: Service, destinations: Iterable[Destination]) -> list[Prob
         *_too_many_ports(destinations),
         *_too_much_generated(destinations),
         *_too_many_to_tell_apart(destinations),
+        *_too_many_depths(destinations),
     ]
     return sizes or list(_too_costly(service, destinations))
 
@@ -91,6 +94,28 @@ def _too_many_values(service: Service, destinations: Iterable[Destination]) -> I
     for parameter, values, most in given:
         if len(values) > most:
             yield Problem(parameter, "", f"has {len(values)} values; it takes at most {most}")
+
+
+def _too_many_depths(destinations: Iterable[Destination]) -> Iterable[Problem]:
+    depths = set()
+    for destination in destinations:
+        if destination.req_mode != "http":
+            continue
+        for name, domains in (
+            ("serviceDomain", destination.service_domain),
+            ("redirectFromDomain", destination.redirect_from_domain),
+        ):
+            wildcards = [domain for domain in domains if domain.startswith("*.")]
+            depths |= {domain.count(".") for domain in wildcards}
+            if deepest := next((domain for domain in wildcards if domain.count(".") > MOST_LABELS), None):
+                rule = f"has {deepest.count('.')} labels behind the *; a wildcard has at most {MOST_LABELS}"
+                yield Problem(name + _suffix(destination), deepest, rule)
+    if len(depths) > MOST_WILDCARD_DEPTHS:
+        rule = (
+            f"the wildcards have {len(depths)} different numbers of labels;"
+            f" those of a service have at most {MOST_WILDCARD_DEPTHS}"
+        )
+        yield Problem("serviceDomain", "", rule)
 
 
 def _too_many_ports(destinations: Iterable[Destination]) -> Iterable[Problem]:

@@ -275,8 +275,8 @@ class Settings(BaseSettings):
         None,
         ge=1,
         validation_alias=_own("SERVICE_CONNECTIONS"),
-        description="Requests that one service may have under way or waiting; more are answered with 503. A quarter of"
-        " the connections that HAProxy may have, without it.",
+        description="Requests that one service may have under way or waiting; more are answered with 503; each of its"
+        " destinations has an equal part, at least 10. A quarter of the connections that HAProxy may have, without it.",
     )
     hosts: Literal["shared", "stack"] = Field(
         "shared",
