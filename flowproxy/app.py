@@ -39,7 +39,6 @@ from flowproxy.informants import Informants
 from flowproxy.keyring import Keyring
 from flowproxy.listening import Connections, Listener
 from flowproxy.logs import LoopFailures
-from flowproxy.loops import OwnAddresses
 from flowproxy.names import Names
 from flowproxy.overlaps import Overlaps
 from flowproxy.ownership import HostOwners
@@ -52,7 +51,7 @@ from flowproxy.replicas import Replicas
 from flowproxy.routing import compile_routes
 from flowproxy.settings import Settings, misspelt, read_user_secrets, secrets_folder
 from flowproxy.store import Store
-from flowproxy.swarm import Swarm, SwarmStatus, is_expected, own_interfaces
+from flowproxy.swarm import Swarm, SwarmStatus, is_expected
 
 _log = structlog.get_logger(__name__)
 
@@ -86,7 +85,6 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         chroot=_empty_folder(settings.state_dir) if _may_chroot() else None,
         secrets=read_user_secrets(),
         service_connections=_quarter_of_connections(),
-        own_addresses=OwnAddresses(str(interface.ip) for interface in own_interfaces()),
     )
     checks = CertificateChecks(partial(_check_certificates, settings, renderer, proxy))
     reconciler = Reconciler(

@@ -34,7 +34,6 @@ _log = structlog.get_logger(__name__)
 _RETRY_SECONDS = 1.0
 _LOGGED = 20  # overlaps of one round
 _SPARE = re.compile(rf"{SPARE}\d+")
-_LOOPING = "its address is one of the proxy itself, on a port of its routes; it would send requests to itself"
 _EMPTY = compile_routes(())
 
 
@@ -320,10 +319,7 @@ class Reconciler:
             _log.error("configuration cannot be rendered", exc_info=error)
             raise Rejected(f"it cannot be rendered: {type(error).__name__}: {error}") from error
         conflicts = table.conflicts + listening.conflicts + clashes
-        warnings = dict(listening.warnings)
-        for name in wanted.looping:
-            warnings[name] = (*warnings.get(name, ()), _LOOPING)
-        return replace(table, conflicts=conflicts, warnings=warnings), wanted
+        return replace(table, conflicts=conflicts, warnings=listening.warnings), wanted
 
     async def _offenders(
         self, snapshot: Snapshot, unsaved: Container[str], error: Rejected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +19,6 @@ from flowproxy.acls import Compared
 from flowproxy.certificate import Certificate, in_order
 from flowproxy.errors import InvalidSettings, InvalidTemplate, Rejected
 from flowproxy.listeners import Choice, Listeners
-from flowproxy.loops import OwnAddresses
 from flowproxy.model import Destination, Endpoint, Rewrite, Service, is_address, public
 from flowproxy.parameters import parse
 from flowproxy.patterns import limited, reach_of
@@ -146,8 +145,7 @@ class Configuration:
 
     `lists` are files of values that the head names, each by a digest of its content. `blocks` are the texts of sections
     with their servers. `fixed` are the backends that the head names, which no other can stand in for; `plain` is the
-    shape of a backend without wishes. `looping` are the services that would send requests to the proxy itself; such
-    servers are left out.
+    shape of a backend without wishes.
     """
 
     head: str
@@ -161,7 +159,6 @@ class Configuration:
     fixed: frozenset[str] = frozenset()
     plain: str | None = None
     lists: Mapping[str, bytes] = field(default_factory=dict, compare=False)
-    looping: frozenset[str] = field(default=frozenset(), compare=False)
 
     @cached_property
     def digest(self) -> str:
@@ -252,7 +249,6 @@ class Renderer:
         chroot: Path | None = None,
         secrets: Mapping[str, str] = _NO_SECRETS,
         service_connections: int = 2000,
-        own_addresses: OwnAddresses | None = None,
     ) -> None:
         folders = [folder for folder in (settings.templates, OURS) if folder is not None]
         self._settings = settings
@@ -261,7 +257,6 @@ class Renderer:
         self._exporter = exporter
         self._match_limits = match_limits
         self._secrets = secrets
-        self._own_addresses = own_addresses or frozenset[str]()
         self._service_connections = settings.service_connections or service_connections
         self._default_users = complete(settings.users, encrypted=settings.users_pass_encrypted)
         if settings.users and not self._default_users:
@@ -275,7 +270,7 @@ class Renderer:
         )
         self._pages = {f"{code}.http": _page(settings, folders, code) for code in PAGES}
         self._sections: dict[str, tuple[Backend, Section]] = {}
-        self._servers: dict[str, tuple[Backend, object, tuple[Server, ...], bool]] = {}
+        self._servers: dict[str, tuple[Backend, object, tuple[Server, ...]]] = {}
         self._blocks: dict[str, tuple[Section, tuple[Server, ...], str]] = {}
         self._plain: str | None = None
         self._templates = Templates(folders, (settings.state_dir, settings.certs, secrets_folder()))
@@ -303,10 +298,7 @@ class Renderer:
         """`endpoints` are those of each host name that a destination sends to; a name without any has no servers."""
         backends = [backend for part in table.parts.values() for backend in part.backends]
         backends += listening.backends
-        ports = {listener.port for listener in listening.listeners}.union(self._settings.http_ports(certified=True))
-        placed = {backend.name: self._placed(backend, endpoints, ports) for backend in backends}
-        servers = {name: found for name, (found, _) in placed.items()}
-        looping = frozenset(backend.service.service_name for backend in backends if placed[backend.name][1])
+        servers = {backend.name: self._placed(backend, endpoints) for backend in backends}
         snippets = [self._snippet_of(service, backends, servers) for service in table.templated]
         _require_own_names(sorted(snippets, key=lambda snippet: table.parts[snippet.service].candidate.age))
         backends = [backend for backend in backends if not backend.service.template_be_path]
@@ -369,7 +361,6 @@ class Renderer:
             ),
             plain=self._plain,
             lists=self._lists([*named, *(choice for listener in listening.listeners for choice in listener.choices)]),
-            looping=looping,
         )
 
     def http_ports(self, *, certified: bool) -> Mapping[int, bool]:
@@ -507,19 +498,14 @@ class Renderer:
         other = backend._replace(name="another.name-be", service=renamed)
         return lines if _lines(self._text(other), other) == lines else None
 
-    def _placed(
-        self, backend: Backend, endpoints: Mapping[str, tuple[Endpoint, ...]], ports: Set[int]
-    ) -> tuple[tuple[Server, ...], bool]:
-        """The servers of a backend, and whether some were left out because they are the proxy's `ports`."""
-        own = [port for _, port in backend.targets if port in ports]
-        found = [*(endpoints.get(host, ()) for host, _ in backend.targets), own]
+    def _placed(self, backend: Backend, endpoints: Mapping[str, tuple[Endpoint, ...]]) -> tuple[Server, ...]:
+        found = [endpoints.get(host, ()) for host, _ in backend.targets]
         known = self._servers.get(backend.name)
         if known and known[0] is backend and known[1] == found:
-            return known[2:]
-        every = _servers(backend, endpoints)
-        servers = tuple(s for s in every if not (s.port in own and s.address in self._own_addresses)) if own else every
-        self._servers[backend.name] = (backend, found, servers, len(servers) < len(every))
-        return servers, len(servers) < len(every)
+            return known[2]
+        servers = _servers(backend, endpoints)
+        self._servers[backend.name] = (backend, found, servers)
+        return servers
 
     def _forget_but(self, present: Collection[str]) -> None:
         for known in (self._sections, self._servers, self._blocks):

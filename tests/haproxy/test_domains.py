@@ -93,22 +93,6 @@ def test_all_destinations_of_a_service_share_its_connections(attacked: Attacked)
     assert all(b" 200 " in answer or b" 503 " in answer for answer in answers)
 
 
-def test_a_service_cannot_send_to_the_proxy_itself(attacked: Attacked) -> None:
-    controller = attacked.controller
-    answer = controller.api(
-        "/v1/reconfigure",
-        serviceName="loop",
-        servicePath="/loop",
-        port=str(controller.traffic),
-        outboundHostname="localhost",
-    )
-
-    assert answer.status == 200
-    assert "it would send requests to itself" in answer.json["Message"]
-    assert controller.get("/loop", "other.org").status == 503
-    assert f":{controller.traffic} " not in controller.ask("show servers conn")
-
-
 def test_one_service_of_a_stack_does_not_freeze_all_others(controller: Controller) -> None:
     """Where hosts belong to stacks, a lone * was a mistake that ended every round."""
     with daemons() as daemon, origins() as start:
