@@ -32,6 +32,8 @@ MOST_PORTS = 20
 MOST_RULES = 2_000
 # Of destinations that are protected differently.
 MOST_TOLD_APART, MOST_COMPARED = 16, 2_000
+MOST_WILDCARD_DEPTHS = 8  # each is one more look-up for requests to all services
+MOST_LABELS = 20  # of a wildcard
 MOST_TEXT = 2_000_000  # characters of all routes
 MOST_USERS, MOST_HASHES = 1_000, 100  # HAProxy computes each hash when it reads the configuration
 MOST_REWRITES_ALTOGETHER = 1_000  # of all destinations; a request meets those of one
@@ -88,6 +90,7 @@ def exceeded(service: Service, destinations: Iterable[Destination]) -> list[Prob
         *_too_many_ports(destinations),
         *_too_much_generated(destinations),
         *_too_many_to_tell_apart(destinations),
+        *_too_many_depths(destinations),
     ]
     return sizes or list(_too_costly(service, destinations))
 
@@ -127,6 +130,28 @@ def _too_costly_users(service: Service) -> Iterable[Problem]:
             f"the hashes of {names} may take HAProxy too long at each request, or are of an unknown kind; it takes"
             f" {ACCEPTED}",
         )
+
+
+def _too_many_depths(destinations: Iterable[Destination]) -> Iterable[Problem]:
+    depths = set()
+    for destination in destinations:
+        if destination.req_mode != "http":
+            continue
+        for name, domains in (
+            ("serviceDomain", destination.service_domain),
+            ("redirectFromDomain", destination.redirect_from_domain),
+        ):
+            wildcards = [domain for domain in domains if domain.startswith("*.")]
+            depths |= {domain.count(".") for domain in wildcards}
+            if deepest := next((domain for domain in wildcards if domain.count(".") > MOST_LABELS), None):
+                rule = f"has {deepest.count('.')} labels behind the *; a wildcard has at most {MOST_LABELS}"
+                yield Problem(name + _suffix(destination), deepest, rule)
+    if len(depths) > MOST_WILDCARD_DEPTHS:
+        rule = (
+            f"the wildcards have {len(depths)} different numbers of labels;"
+            f" those of a service have at most {MOST_WILDCARD_DEPTHS}"
+        )
+        yield Problem("serviceDomain", "", rule)
 
 
 def _too_many_ports(destinations: Iterable[Destination]) -> Iterable[Problem]:

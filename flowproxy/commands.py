@@ -25,7 +25,7 @@ from flowproxy.plan import (
     UnlistCertificate,
 )
 from flowproxy.quoting import cli_word
-from flowproxy.render import certificate_file, map_file
+from flowproxy.render import certificate_file, map_file, map_line
 
 _BYTES = 8000  # of one command with its payload, or of several on a line: they must fit into HAProxy's 16 KB buffer
 _SILENT: frozenset[str] = frozenset()
@@ -108,6 +108,7 @@ def _commands(change: Change, leaving: set[tuple[str, str]], crt_list: str) -> I
                 yield Command(f"enable health {name}", _SILENT)
             yield Command(f"set server {name} state ready", _SILENT)
         case AddEntry(name, key, value) | SetEntry(name, key, value):
+            map_line(key, value)
             yield Command(f"set map {map_file(name)} {cli_word(key)} {cli_word(value)}", _SILENT)
         case RemoveEntry(name, key):
             yield Command(f"del map {map_file(name)} {cli_word(key)}", _SILENT)
@@ -195,7 +196,7 @@ def _size(entries: list[AddEntry]) -> int:
 
 
 def _add_entries(entries: list[AddEntry]) -> Command:
-    lines = "".join(f"{entry.key} {entry.value}\n" for entry in entries)
+    lines = "".join(f"{map_line(entry.key, entry.value)}\n" for entry in entries)
     return Command(f"add map {map_file(entries[0].map)} <<\n{lines}", _SILENT)
 
 

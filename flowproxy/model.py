@@ -60,6 +60,14 @@ def checked_domain(value: str) -> str:
     return domain
 
 
+def _redirected(value: str) -> str:
+    """A host that a map finds: a name, or all names below one. Raises ValueError."""
+    domain = checked_domain(value)
+    if domain.startswith("*") and not domain.startswith("*."):
+        raise ValueError(f"{value!r} is neither a name nor *.name; write *.{domain[1:]} for all names below it")
+    return domain
+
+
 def checked_path(value: str) -> str:
     """A beginning of a path, or a whole one. What a regular expression or an ending may be is HAProxy's to check."""
     if not value.startswith("/"):
@@ -178,7 +186,7 @@ class HeaderMatch(NamedTuple):
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Name = Annotated[str, AfterValidator(_name)]
-Domain = Annotated[str, AfterValidator(checked_domain)]
+RedirectedDomain = Annotated[str, AfterValidator(_redirected)]
 Line = Annotated[str, AfterValidator(checked_line)]
 HeaderLine = Annotated[
     Line,
@@ -333,7 +341,7 @@ class Destination(Parameters):
     # What happens to them
     https_only: Flag = Field(False, description="Whether plain HTTP is redirected to HTTPS.")
     https_redirect_code: RedirectCode | None = Field(None, description="Status of such redirects; HAProxy's is 302.")
-    redirect_from_domain: tuple[Domain, ...] = Field(
+    redirect_from_domain: tuple[RedirectedDomain, ...] = Field(
         (), description="Domains whose requests are redirected to the first `serviceDomain`."
     )
     deny_http: Flag = Field(False, description="Whether plain HTTP is answered with 403.")

@@ -25,6 +25,7 @@ from flowproxy.routing import (
     Route,
     RouteTable,
     compares,
+    host_in_key,
 )
 
 WARNING, INFORMATION = "warning", "information"
@@ -218,7 +219,7 @@ class _Search:
 
 
 def _key(route: Route) -> str:
-    return route.host.removeprefix("*") + route.path
+    return host_in_key(route.host) + route.path
 
 
 def _wider(route: Route) -> Iterator[tuple[str, str]]:

@@ -29,10 +29,14 @@ class HostOwners:
         for candidate in by_age(candidates):
             name = candidate.service.service_name
             known = self._asked.get(name)
-            if known is None or known[0] is not candidate.service:
-                known = (candidate.service, _asked(candidate.service))
+            try:
+                if known is None or known[0] is not candidate.service:
+                    known = (candidate.service, _asked(candidate.service))
+                taken = next(owned.by_others(candidate, known[1]), None)
+            except Exception as error:  # noqa: BLE001 - a mistake of ours about one service must not stop all others
+                refused[name] = f"its hosts cannot be compared with those of others: {type(error).__name__}: {error}"
+                continue
             asked[name] = known
-            taken = next(owned.by_others(candidate, known[1]), None)
             if taken is None:
                 owned.add(candidate, known[1].names)
             else:

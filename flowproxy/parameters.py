@@ -15,6 +15,7 @@ from flowproxy.errors import InvalidCertificate, InvalidService, Problem, Unrout
 from flowproxy.levels import beyond
 from flowproxy.model import Defaults, Destination, Parameters, Service, checked_domain, checked_line, checked_path
 from flowproxy.protection import LONGEST_NAME, misplaced, unknown
+from flowproxy.safeguards import better_protected, told_apart
 from flowproxy.secrecy import shown_value, without_secrets_in_text
 
 M = TypeVar("M", bound=Parameters)
@@ -80,6 +81,7 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
         rule = f"is one of {len(ignored)} unknown parameters; a service has at most {MOST_UNKNOWN}"
         raise InvalidService(name, (Problem(ignored[0][:LONGEST_NAME], "", rule),))
 
+    own_algorithm = for_service.get("serviceDomainAlgo", "")
     if defaults.service_domain_algo:
         for_service.setdefault("serviceDomainAlgo", defaults.service_domain_algo)
     problems: list[Problem] = []
@@ -89,6 +91,8 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
         _checked(service, destination, https_only, problems)
         for destination in _destinations(by_index, defaults, problems)
     )
+    problems += _only_for_tcp(own_algorithm, destinations)
+    problems += _unprotected_default(service, destinations)
     problems += exceeded(service, destinations)
     problems += unknown(ignored, parameters, (*SERVICE_PARAMETERS, *DESTINATION_PARAMETERS))
     if not problems:
@@ -102,6 +106,7 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
         *_gaps(by_index),
         *_contradictions(modern, spelled),
         *_believed_headers(service, defaults),
+        *_excluded_by_default(service, destinations),
     ]
     service = service.model_copy(
         update={"destinations": destinations, "ignored": tuple(sorted(ignored)), "warnings": tuple(warnings)}
@@ -208,16 +213,60 @@ def _modern(parameters: Mapping[str, str], separator: str) -> dict[str, str]:
     return modern
 
 
+def _checked_domain_or_pattern(value: str) -> str:
+    """A regular expression, but what begins with a wildcard is compared as an ending everywhere."""
+    return checked_domain(value) if value.lstrip().startswith("*") else checked_line(value)
+
+
+def _only_for_tcp(algorithm: str, destinations: Iterable[Destination]) -> Iterable[Problem]:
+    """`algorithm` is the one that the service gave itself."""
+    named = any(destination.req_mode == "http" and destination.service_domain for destination in destinations)
+    if named and "ssl_sni" in algorithm:
+        yield Problem(
+            "serviceDomainAlgo", algorithm, "compares the names of tcp destinations; for http, write hdr_…(host)"
+        )
+
+
+def _unprotected_default(service: Service, destinations: tuple[Destination, ...]) -> Iterable[Problem]:
+    """What matches no route goes to the first destination, whatever its path: past the protection of the others."""
+    first = destinations[0]
+    if not service.is_default_backend or first.req_mode != "http":
+        return
+    if better := better_protected(first, told_apart(destinations)):
+        others = ", ".join(str(destination.index) for destination in better)
+        yield Problem(
+            "isDefaultBackend",
+            "",
+            f"leads to the first destination, which is less protected than destination {others};"
+            " put the best protected destination first, or protect all alike",
+        )
+
+
+def _excluded_by_default(service: Service, destinations: tuple[Destination, ...]) -> Iterable[str]:
+    first = destinations[0]
+    if service.is_default_backend and first.req_mode == "http" and first.service_path_exclude:
+        yield (
+            "isDefaultBackend: requests that match no route go to the first destination,"
+            f" those of servicePathExclude{_suffix(first)} too"
+        )
+
+
 def _checked(service: Service, destination: Destination, https_only: bool, problems: list[Problem]) -> Destination:
     """The destination with its paths and domains, whose form depends on how they are compared."""
+    if destination.req_mode == "http" and "sni" in destination.path_type:
+        rule = "compares TLS server names, for sni destinations alone; write path_beg, path_reg or another path_…"
+        problems.append(Problem("pathType" + _suffix(destination), destination.path_type, rule))
     whole_paths = destination.req_mode == "http" and destination.path_type in ("path_beg", "path")
-    expression = "reg" in (service.service_domain_algo or "")
+    algorithm = service.service_domain_algo or ""
+    expression = "hdr_reg(" in algorithm if destination.req_mode == "http" else "reg" in algorithm
     between_delimiters = destination.path_type.startswith(("path_dir", "path_dom"))
     check_path = checked_path if whole_paths else _checked_part if between_delimiters else checked_line
+    if destination.path_type.startswith("path_reg"):
+        check_path = _checked_pattern
     checks: dict[str, Callable[[str], str]] = {
         "servicePath": check_path,
         "servicePathExclude": check_path,
-        "serviceDomain": checked_line if expression else checked_domain,
+        "serviceDomain": _checked_domain_or_pattern if expression else checked_domain,
     }
     checked: dict[str, object] = {"https_only": https_only or destination.https_only}
     for name, check in checks.items():

@@ -17,7 +17,7 @@ import jinja2
 from flowproxy import paths
 from flowproxy.acls import Compared
 from flowproxy.certificate import Certificate, in_order
-from flowproxy.errors import InvalidSettings, InvalidTemplate
+from flowproxy.errors import InvalidSettings, InvalidTemplate, Rejected
 from flowproxy.listeners import Choice, Listeners
 from flowproxy.model import Destination, Endpoint, Rewrite, Service, is_address, public
 from flowproxy.parameters import parse
@@ -64,6 +64,8 @@ SPARE = "spare:"  # what their names begin with; no name of a service holds a co
 _RESERVED = re.compile(
     r".*:.*|.*-be\d+_\d+(-users)?|(tcpFE|service)_\d+|tls-\d+|no-route|services|exporter|stats|docker|defaultUsers"
 )
+_IN_MAP = re.compile(r'[!"$-~]+')  # what is printed, without # and spaces
+_LEAST_CONNECTIONS = 10  # of a backend, however many the service has
 _SPARES, _SHAPES = 32, 3
 _CONDITIONS = 3  # each with up to eight values and some words around them: a line takes 64 words
 _PLAIN = parse({"serviceName": "plain.service", "servicePath": "/", "port": "80"})
@@ -219,7 +221,16 @@ def certificate_file(name: str) -> str:
 
 
 def map_text(entries: Mapping[str, str]) -> str:
-    return "".join(f"{key} {value}\n" for key, value in sorted(entries.items()))
+    """Raises Rejected."""
+    return "".join(f"{map_line(key, value)}\n" for key, value in sorted(entries.items()))
+
+
+def map_line(key: str, value: str) -> str:
+    """One entry of a map. Raises Rejected where the line could be read as another entry, or as none."""
+    for text in (key, value):
+        if not _IN_MAP.fullmatch(text):
+            raise Rejected(f"{text!r} cannot stand in a map: it is empty or has white space, # or another such sign")
+    return f"{key} {value}"
 
 
 def server_line(server: Server, section: Section) -> str:
@@ -477,7 +488,15 @@ class Renderer:
             users=users_of(backend.service, self._secrets, self._default_users),
             default_users=self._default_users,
             service_connections=self._service_connections,
+            backend_connections=self._share_of_backend(backend.service),
         ).rstrip("\n")
+
+    def _share_of_backend(self, service: Service) -> int | None:
+        """What one backend of several may take of the service's connections; None where it is the only one."""
+        number = sum(bool(d.port) + bool(d.https_port and d.req_mode == "http") for d in service.destinations)
+        if number < 2:
+            return None
+        return min(self._service_connections, max(_LEAST_CONNECTIONS, self._service_connections // number))
 
     def _shape(self, text: str, backend: Backend) -> str | None:
         """The lines below the name, when there is nothing else and they are those of the same service by another

@@ -218,7 +218,7 @@ class Route(NamedTuple):
         if self.is_default:
             return DEFAULT
         if self.host:
-            return WILDCARD if self.host.startswith("*.") else EXACT
+            return WILDCARD if is_wildcard(self.host) else EXACT
         return PATTERN if any(condition.kind == "host" for condition in self.conditions) else ANY
 
     @property
@@ -236,7 +236,7 @@ class Route(NamedTuple):
     @property
     def group(self) -> tuple[str, str]:
         """Its stage and host: what the rules of conditional routes are put together by."""
-        return self.stage, self.host.removeprefix("*")
+        return self.stage, host_in_key(self.host)
 
     @property
     def has_patterns(self) -> bool:
@@ -438,9 +438,19 @@ def by_age(candidates: Iterable[Candidate]) -> list[Candidate]:
     return sorted(candidates, key=lambda candidate: candidate.age)
 
 
+def is_wildcard(host: str) -> bool:
+    """Whether a host stands for all names below it."""
+    return host.startswith("*.")
+
+
+def host_in_key(host: str) -> str:
+    """Return the host as the keys of its map begin: `.example.org` for `*.example.org`."""
+    return host[1:] if is_wildcard(host) else host
+
+
 def covers_host(pattern: str, host: str) -> bool:
     """Whether a domain, a wildcard or the empty pattern stands for this host."""
-    if pattern.startswith("*."):
+    if is_wildcard(pattern):
         return host.endswith(pattern[1:]) and len(host) > len(pattern) - 1
     return not pattern or pattern == host
 
@@ -720,7 +730,7 @@ def _conditions(destination: Destination, source_port: int | None) -> tuple[Cond
 
 
 def _key(route: Route) -> str:
-    return DEFAULT if route.is_default else route.host.removeprefix("*") + route.path
+    return DEFAULT if route.is_default else host_in_key(route.host) + route.path
 
 
 def _in_order(conditions: Iterable[Condition]) -> tuple[Condition, ...]:

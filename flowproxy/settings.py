@@ -292,8 +292,8 @@ class Settings(BaseSettings):
         None,
         ge=1,
         validation_alias=_own("SERVICE_CONNECTIONS"),
-        description="Requests that one service may have under way or waiting; more are answered with 503. Without it, a"
-        " quarter of the connections that HAProxy may have.",
+        description="Requests that one service may have under way or waiting; more are answered with 503; each of its"
+        " destinations has an equal part, at least 10. Without it, a quarter of the connections that HAProxy may have.",
     )
     hosts: Literal["shared", "stack"] = Field(
         "shared",

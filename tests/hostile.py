@@ -208,3 +208,34 @@ COLLIDING = st.fixed_dictionaries(
         "debugFormat": st.just("evil"),
     },
 )
+
+# What becomes keys of a map, where another value of the service might make them free text.
+DOMAINS = st.fixed_dictionaries(
+    {
+        "serviceDomain": st.sampled_from(
+            [
+                "q/ other-be80_0",
+                "first.org/a ?q",
+                "first.org/other",
+                "*first.org/other",
+                "*",
+                "*.",
+                "# x",
+                "*.(a|b)",
+                "^evil",
+                "*first.org",
+                "*.evil.org",
+                ",".join("*" + ".x" * depth for depth in range(1, 40)),
+            ]
+        )
+    },
+    optional={
+        "serviceDomainAlgo": st.sampled_from(
+            ["req.ssl_sni -m reg", "req_ssl_sni -i -m reg", "req.ssl_sni", "hdr_reg(host)", "req.hdr_reg(host) -i"]
+        ),
+        "pathType": st.sampled_from(["path_reg", "req_ssl_sni -m reg", "req_ssl_sni"]),
+        "redirectFromDomain": st.sampled_from(["*first.org", "*", "old.org", "*.old.org"]),
+        "servicePathExclude": st.just("/zzz"),
+        "isDefaultBackend": st.just("true"),
+    },
+)

@@ -37,6 +37,7 @@ DIFFERENTLY_PROTECTED = [
     {"servicePath_1": "/b", "ignoreAuthorization_1": "true", "servicePath_2": "/a"},
     {"servicePath_1": "/", "ignoreAuthorization_1": "true", "servicePath_2": "/a/b,/b", "serviceDomain_2": "a.org"},
     {"servicePath_1": "/a", "servicePath_2": "/", "verifyClientSsl_2": "true", "serviceHeader_2": "X-A:1"},
+    {"servicePath_1": "/b", "verifyClientSsl_1": "true", "servicePath_2": "/"},
 ]
 CANDIDATES = st.lists(
     st.builds(
@@ -49,7 +50,8 @@ CANDIDATES = st.lists(
             "serviceHeader": header,
             "userAgent": agent,
             "servicePathExclude": exclude,
-            "isDefaultBackend": default,
+            # The first destination must be protected as well as the others.
+            "isDefaultBackend": default if not parts or "verifyClientSsl_1" in parts else "",
             "aclName": acl,
             "created": created,
         },

@@ -218,3 +218,8 @@ def test_of_several_spellings_the_exact_one_counts_and_the_others_are_warnings(b
 
 def test_two_spellings_of_one_value_are_no_warning() -> None:
     assert parse(WEB | {"aclName": "x", "ACLNAME": "x"}).warnings == ()
+
+
+def test_a_pattern_that_a_comma_cuts_in_two_is_an_error_that_says_so() -> None:
+    with pytest.raises(InvalidService, match="a comma separates patterns"):
+        parse({"serviceName": "a", "servicePath": "^/x{1,3}$", "pathType": "path_reg", "port": "80"})
