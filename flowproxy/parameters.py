@@ -346,12 +346,14 @@ def _validate(
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        wrong_names = {str(wrong["loc"][0]) for wrong in error.errors()}
-        for wrong in error.errors():
+        wrong_names = set()
+        for wrong in error.errors(include_url=False, include_input=False):
             key = str(wrong["loc"][0])
-            rule = wrong["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            value = without_secrets_in_text(shown_value(key, str(given.get(key, ""))))
-            problems.append(Problem(key + suffix if key in own else key, value, without_secrets_in_text(rule)))
+            if key not in wrong_names:  # of a list with many wrong items the first is enough to say
+                wrong_names.add(key)
+                rule = wrong["msg"].removeprefix("Value error, ").removeprefix("Input ")
+                value = without_secrets_in_text(shown_value(key, str(given.get(key, ""))))
+                problems.append(Problem(key + suffix if key in own else key, value, without_secrets_in_text(rule)))
         good = {key: value for key, value in values.items() if key not in wrong_names}
         return cast(M, model.model_construct(None, **{names[key]: value for key, value in good.items()}))
 
