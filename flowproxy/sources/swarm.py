@@ -251,6 +251,8 @@ class Swarm:
                 rested = now + cost + max(cost / _QUICK_SHARE, _GATHER if len(moved) > _STORM else 0)
             began = time.monotonic()
             if began - polled > slowly:
+                if self._may_list_nodes:  # no event says that the other managers miss one
+                    await self._list_nodes("manager")
                 await self._list_tasks(self._services.keys())
                 polled = time.monotonic()
                 self._cost_of_all = polled - began
@@ -327,11 +329,14 @@ class Swarm:
         self._empty_since = None
         return True
 
-    async def _list_nodes(self) -> None:
-        """A socket proxy may forbid it; then only HAProxy's checks find the tasks of a dead node."""
-        self._node_moved = False
+    async def _list_nodes(self, role: str | None = None) -> None:
+        """Lists the nodes, or those of one role. A socket proxy may forbid it; then only HAProxy's checks find the
+        tasks of a dead node."""
+        if role is None:
+            self._node_moved = False
+        filters = {"role": role} if role else {}
         try:
-            listed = await self._call(lambda client: client.nodes())
+            listed = await self._call(lambda client: client.nodes(filters=filters))
         except SwarmUnavailable as error:
             cause = error.__cause__
             if not isinstance(cause, APIError) or cause.status_code not in (401, 403, 405):
@@ -343,6 +348,8 @@ class Swarm:
             return
         self._may_list_nodes = True
         unreachable = _understood(unreachable_nodes, listed)
+        if role:
+            unreachable |= self._unreachable - _understood(lambda nodes: {node["ID"] for node in nodes}, listed)
         if unreachable != self._unreachable:
             _log.info("nodes out of contact", nodes=sorted(unreachable))
         self._unreachable = unreachable
