@@ -55,6 +55,7 @@ T = TypeVar("T")
 _API_SECONDS = 10
 _STREAM_SECONDS = 900  # of silence, after which the stream of events is opened anew
 _QUICKEST, _QUICK, _SLOW = 0.04, 0.2, 2.0  # seconds between two listings of tasks
+_MEET = 1.0  # seconds between two looks at the managers
 _CALMING = 20  # the quickest for a second after a change was seen, then less and less
 _QUICK_FOR = 60.0  # after the last change that was seen; what hangs longer is asked for slowly
 _SETTLING = 5.0  # an event comes before the tasks that it leads to
@@ -227,10 +228,10 @@ class Swarm:
         self._awake.set()
 
     async def _follow(self) -> None:
-        listed = polled = rested = time.monotonic()
+        listed = polled = rested = met = time.monotonic()
         while not self._stream_ended:
             slowly = max(_SLOW, self._cost_of_all / _SLOW_SHARE)
-            await self._sleep(self._pause() if self._quick() else slowly)
+            await self._sleep(self._pause() if self._quick() else min(slowly, _MEET))
             if self._moved:  # a storm of events is a few listings
                 await asyncio.sleep(max(rested - time.monotonic(), 0))
             now = time.monotonic()
@@ -244,6 +245,10 @@ class Swarm:
                 continue
             if self._node_moved:
                 await self._list_nodes()
+            elif self._may_list_nodes and now - met > _MEET:  # no event says that the other managers miss one
+                if await self._list_nodes("manager"):
+                    self._moved.update(self._services)
+                met = time.monotonic()
             moved, self._moved = self._moved, set()
             if moved:
                 await self._list_moved(moved)
@@ -251,8 +256,6 @@ class Swarm:
                 rested = now + cost + max(cost / _QUICK_SHARE, _GATHER if len(moved) > _STORM else 0)
             began = time.monotonic()
             if began - polled > slowly:
-                if self._may_list_nodes:  # no event says that the other managers miss one
-                    await self._list_nodes("manager")
                 await self._list_tasks(self._services.keys())
                 polled = time.monotonic()
                 self._cost_of_all = polled - began
@@ -329,9 +332,11 @@ class Swarm:
         self._empty_since = None
         return True
 
-    async def _list_nodes(self, role: str | None = None) -> None:
-        """Lists the nodes, or those of one role. A socket proxy may forbid it; then only HAProxy's checks find the
-        tasks of a dead node."""
+    async def _list_nodes(self, role: str | None = None) -> bool:
+        """List the nodes, or those of one role, and return whether others than before are out of contact.
+
+        A socket proxy may forbid it; then only HAProxy's checks find the tasks of a dead node.
+        """
         if role is None:
             self._node_moved = False
         filters = {"role": role} if role else {}
@@ -345,14 +350,16 @@ class Swarm:
                 _log.warning("nodes cannot be listed; tasks of a dead node stay until checks fail", reason=str(error))
             self._may_list_nodes = False
             self._unreachable = frozenset()
-            return
+            return False
         self._may_list_nodes = True
         unreachable = _understood(unreachable_nodes, listed)
         if role:
             unreachable |= self._unreachable - _understood(lambda nodes: {node["ID"] for node in nodes}, listed)
-        if unreachable != self._unreachable:
+        has_changed = unreachable != self._unreachable
+        if has_changed:
             _log.info("nodes out of contact", nodes=sorted(unreachable))
         self._unreachable = unreachable
+        return has_changed
 
     async def _list_moved(self, moved: set[str]) -> None:
         services, tasks = await self._fetch(moved)
