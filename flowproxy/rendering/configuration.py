@@ -343,7 +343,7 @@ class Renderer:
             default_users=self._default_users,
             listeners=listening.listeners,
             shared_ports=frozenset(listener.port for listener in listening.listeners if listener.beside_http),
-            local=hashlib.sha256(str(self._settings.state_dir.resolve()).encode()).hexdigest()[:16],
+            local=_local_name(self._settings),
             error_pages=PAGES,
             service_connections=self._service_connections,
             json_log_format=_JSON_LOG,
@@ -583,3 +583,10 @@ def _page(settings: Settings, folders: list[Path], code: int) -> bytes:
         *(folder / "errors" / f"{code}.http" for folder in folders),
     ]
     return next(page for page in candidates if page.is_file()).read_bytes()
+
+
+def _local_name(settings: Settings) -> str:
+    """Return the name of the sockets between our own frontends. It must be another one for each proxy of a network
+    namespace, where all of them may have the same folder, each in mounts of its own; but no two have the same API port."""
+    own = f"{settings.state_dir.resolve()} {settings.port}"
+    return hashlib.sha256(own.encode()).hexdigest()[:16]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import jinja2
@@ -8,6 +9,7 @@ from jinja2 import nodes
 
 from flowproxy.rendering.configuration import PAGES, Configuration, Renderer
 from flowproxy.rendering.templates import FILTERS, OURS
+from flowproxy.routing.ports import compile_listeners
 from flowproxy.routing.table import compile_routes
 from flowproxy.services.certificate import read_certificate
 from flowproxy.services.model import Candidate, Endpoint
@@ -134,3 +136,19 @@ def _name(node: nodes.Node) -> str:
     if isinstance(node, nodes.Add):
         return _name(node.left)
     return str(getattr(node, "name", type(node).__name__))
+
+
+def test_two_proxies_of_one_network_namespace_share_no_local_socket() -> None:
+    """Each has the same state folder in mounts of its own; abstract sockets belong to the network namespace."""
+    given = {"serviceName": "sni", "reqMode": "sni", "srcPort": "443", "servicePath": "a.org", "port": "8443"}
+    candidates = [Candidate(parse(given), 0)]
+    certificates = (read_certificate("b", make_certificate("b.org")[0]),)
+
+    def sockets(port: int) -> set[str]:
+        renderer = Renderer(Settings(default_ports=("80", "443:ssl"), port=port))
+        listeners = compile_listeners(candidates, renderer.http_ports(certified=True))
+        text = renderer.render(compile_routes(candidates), {}, certificates, listeners).text()
+        return set(re.findall(r"abns@(\S+)", text))
+
+    assert len(sockets(8080)) == len(sockets(8081)) == 1
+    assert sockets(8080) != sockets(8081)
