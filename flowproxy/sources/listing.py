@@ -58,13 +58,18 @@ class Task(NamedTuple):
         return self.state == "running" and self.desired == "running"
 
     @property
+    def stopping(self) -> bool:
+        """Whether it is to stop and has not yet."""
+        return self.state == "running" and self.desired not in ("running", "ready")
+
+    @property
     def plain_addresses(self) -> frozenset[str]:
         return frozenset(str(address.ip) for address in self.addresses)
 
     @property
     def changing(self) -> bool:
         coming = self.desired in ("running", "ready") and self.state in _ON_THE_WAY
-        return coming or (self.desired not in ("running", "ready") and self.state == "running")
+        return coming or self.stopping
 
 
 def as_service(raw: Mapping[str, Any]) -> SwarmService:

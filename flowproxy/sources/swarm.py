@@ -31,6 +31,7 @@ from flowproxy.services.admission import Deprecations
 from flowproxy.services.parse import parse
 from flowproxy.services.registry import Entry, Origin, Registry
 from flowproxy.settings import Settings
+from flowproxy.sources.departures import Departures
 from flowproxy.sources.listing import (
     Interface,
     Network,
@@ -42,7 +43,6 @@ from flowproxy.sources.listing import (
     names_of_networks,
     parameters_of,
     public_name,
-    serving,
     shared,
     unreachable_nodes,
     virtual_endpoint,
@@ -114,6 +114,7 @@ class Swarm:
         self._names: dict[str, str] = {}
         self._network_names: dict[Network, str] = {}
         self._tasks: dict[str, tuple[Task, ...]] = {}
+        self._departures = Departures()
         self._changed_at: dict[str, float] = {}
         self._changing: set[str] = set()
         self._cost_of_few = self._cost_of_all = 0.0  # seconds that the last listing of tasks took
@@ -301,6 +302,7 @@ class Swarm:
             return
         self._services = {service.id: service for service in services}
         self._names = names_of(services, self._settings.label_prefix)
+        self._departures.retain(self._services.keys())
         self._register(services)
         routed = {self._name(service) for service in services if self._is_wanted(service)}
         self._registry.retain(Origin.SWARM, routed)
@@ -476,7 +478,7 @@ class Swarm:
             self._changing.add(service.id)
         else:
             self._changing.discard(service.id)
-        running = serving(tasks, self._unreachable)
+        running = self._departures.serving(service.id, tasks, self._unreachable, time.monotonic())
         endpoints = [endpoint for task in running if (endpoint := shared(task, networks))]
         asked = self._registry.get(self._name(service))
         if endpoints and asked and asked.service.wants_virtual_ip:
