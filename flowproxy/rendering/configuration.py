@@ -586,7 +586,10 @@ def _page(settings: Settings, folders: list[Path], code: int) -> bytes:
 
 
 def _local_name(settings: Settings) -> str:
-    """Return the name of the sockets between our own frontends. It must be another one for each proxy of a network
-    namespace, where all of them may have the same folder, each in mounts of its own; but no two have the same API port."""
+    """Return the name of the sockets between our own frontends.
+
+    It must be another one for each proxy of a network namespace. There two may have the same folder, each in mounts of
+    its own, but no two have the same API port.
+    """
     own = f"{settings.state_dir.resolve()} {settings.port}"
     return hashlib.sha256(own.encode()).hexdigest()[:16]

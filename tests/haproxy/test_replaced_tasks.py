@@ -6,7 +6,7 @@ import http.server
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from controller import Controller
@@ -32,10 +32,14 @@ class Answers(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 100
+
+
 @contextmanager
 def listening(address: str, port: int) -> Iterator[None]:
-    with http.server.ThreadingHTTPServer((address, port), Answers) as server:
-        server.daemon_threads = True
+    with Server((address, port), Answers) as server:
         threading.Thread(target=server.serve_forever).start()
         try:
             yield
@@ -60,8 +64,9 @@ def test_no_request_is_lost_before_the_new_task_listens(controller: Controller, 
     daemon.run_task("web", "here", f"{OLD}/8")
     controller.start(**daemon.environment)
     clients = Stopwatch("127.0.0.1", controller.traffic, "/web")
-    with listening(OLD, port):
-        eventually(lambda: controller.get("/web/hello").status == 200)
+    with ExitStack() as origins:
+        origins.enter_context(listening(OLD, port))
+        eventually(lambda: controller.get("/web/hello").status == 200, within=30)
         with clients.running():
             eventually(clients.has_asked(20, since=0))
             daemon.run_task("web", "here", f"{NEW}/8")
@@ -70,8 +75,8 @@ def test_no_request_is_lost_before_the_new_task_listens(controller: Controller, 
             replaced = time.monotonic()
             eventually(lambda: addresses(controller) == {OLD, NEW})
             eventually(lambda: time.monotonic() > replaced + 1)  # as long as a slow program takes to listen
-            with listening(NEW, port):
-                eventually(lambda: addresses(controller) == {NEW})
-                eventually(clients.has_asked(20, since=time.monotonic()))
+            origins.enter_context(listening(NEW, port))
+            eventually(lambda: addresses(controller) == {NEW})
+            eventually(clients.has_asked(20, since=time.monotonic()))
 
     assert clients.failures() == []
