@@ -49,7 +49,8 @@ class Node(Daemon):
         run(f"ip -n {SWITCH} link set port{self._number} master switch up")
 
     def start(self) -> None:
-        """Starts the daemon, and returns when it answers."""
+        """Starts the daemon, also one that was killed, and returns when it answers."""
+        (self.folder / "docker.pid").unlink(missing_ok=True)
         program = f"""
             mount -t tmpfs tmpfs /run && hostname {self.name} && exec dockerd --data-root {self.folder}/data
             --exec-root {self.folder}/exec --pidfile {self.folder}/docker.pid --host unix://{self.folder}/docker.sock
@@ -59,7 +60,7 @@ class Node(Daemon):
         with (self.folder / "dockerd.log").open("ab") as log:
             command = [*enter.split(), " ".join(program.split())]
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        eventually(self._listening, within=40)
+        eventually(self._listening, within=60)
 
     def ask_to_stop(self) -> None:
         assert self._process
@@ -73,6 +74,13 @@ class Node(Daemon):
                 process.kill()
         assert self._process
         self._process.wait(timeout=20)
+
+    def unplug(self) -> None:
+        """Cuts the node off from the others."""
+        run(f"ip -n {SWITCH} link set port{self._number} down")
+
+    def replug(self) -> None:
+        run(f"ip -n {SWITCH} link set port{self._number} up")
 
     def clear(self) -> None:
         self._client.close()
