@@ -53,8 +53,8 @@ _JSON_LOG = (
 
 
 # Seldom at rest; soon when a connection failed or the server is down (configuration manual, 5.2). A server that drops
-# all packets is down after two checks that take `timeout connect` each. A server that is added while others serve gets
-# its first check, and with it its first request, after `downinter`.
+# all packets is down when one check has taken `timeout connect`; one that is down for no reason is back with the next
+# check. A server that is added while others serve gets its first check, and with it its first request, after `downinter`.
 _CHECK = "check inter 30s fastinter 200ms downinter 20ms fall 1 rise 1 observe layer4 error-limit 1 on-error fastinter"
 # HAProxy 2.6 keeps no connections to a server that is added while it runs unless it is told to.
 _POOL = "pool-max-conn -1 pool-purge-delay 5s"
