@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from certificates import make_authority, make_certificate
+from certificates import make_certificate
 from controller import Tls
 from echo import StartEcho, echoes
 from examples import Call, Example, StackService, interpolate, matches, read_page
@@ -45,9 +45,9 @@ class Stage:
     def begin(self) -> None:
         self._write("certs/localhost.pem", make_certificate("localhost", "shop.example.org")[0])
         self._write("secrets/dfp_users_team", "ann:secret")
-        authority = make_authority()
-        self._write("authority.pem", authority.pem)
-        self._write("ann.pem", make_certificate("ann", signer=authority)[0])
+        client = make_certificate("ann")[0]
+        self._write("ann.pem", client)
+        self._write("authority.pem", client.partition("\n\n")[0])
         self._write("private.pem", pem := make_certificate("private.example.org")[0])
         self._variables["PRIVATE_CERTIFICATE"] = pem.replace("\n", "\\n")
         self._tls.load_cert_chain(self._write("echo.pem", make_certificate("echo")[0]))
