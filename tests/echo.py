@@ -18,7 +18,7 @@ class StartEcho(Protocol):
 
 @contextmanager
 def echoes() -> Iterator[StartEcho]:
-    """Each echo answers its title, then the request line and the headers. A path that ends in `/slow` is not answered."""
+    """Each echo answers its title, then the request line and the headers; not a path that ends in `/slow`."""
     servers: list[_Server] = []
     end = threading.Event()
 
