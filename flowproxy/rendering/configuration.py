@@ -406,7 +406,7 @@ class Renderer:
     def _snippet(
         self, service: Service, backends: Iterable[Backend], servers: Mapping[str, tuple[Server, ...]]
     ) -> Snippet:
-        """What a service's own templates say of it (docs/guide/templates.md). Raises InvalidTemplate."""
+        """What a service's own templates say of it (docs/features/templates.md). Raises InvalidTemplate."""
         own = [backend for backend in backends if backend.service is service]
         context = {
             "service": service,
