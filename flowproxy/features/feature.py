@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
@@ -112,7 +113,7 @@ class Feature:
     old_names: Mapping[str, str] = field(default_factory=dict)
     modern: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None
 
-    @property
+    @cached_property
     def parameters(self) -> Mapping[str, str]:
         """Public name -> field name."""
         groups = [group for group in (self.service, self.destination) if group is not None]

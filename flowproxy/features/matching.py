@@ -170,8 +170,14 @@ FEATURE = Feature(
     name="matching",
     service=OfService,
     destination=OfDestination,
-    change=Change.RELOAD,
-    changes={"servicePath": Change.MAP, "serviceDomain": Change.MAP, "shareHost": Change.NOTHING},
+    changes={
+        "servicePath": Change.MAP,
+        "serviceDomain": Change.MAP,
+        "shareHost": Change.NOTHING,
+        # The backend has another name: a spare one stands in.
+        "port": Change.SERVER,
+        "aclName": Change.SERVER,
+    },
     warn=_warn,
     most={"serviceHeader": 40, "userAgent": MOST_VALUES},  # a rule has place for 64 words
     protects=frozenset({"serviceHeader", "servicePathExclude"}),

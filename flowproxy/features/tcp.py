@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, SecretStr
 
-from flowproxy.features.feature import Feature, Parameters, Raw
+from flowproxy.features.feature import Change, Feature, Parameters, Raw
 from flowproxy.text.safe_lines import check_balance
 from flowproxy.text.values import Duration, Flag, Line, Name
 
@@ -39,5 +39,6 @@ FEATURE = Feature(
     name="tcp",
     destination=OfDestination,
     modes=("tcp",),
+    changes={"groupToken": Change.NOTHING},
     raw={"balanceGroup": Raw(check_balance, is_configuration=lambda value: False)},
 )

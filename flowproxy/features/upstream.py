@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from flowproxy.features.feature import Feature, Parameters
+from flowproxy.features.feature import Change, Feature, Parameters
 from flowproxy.text.values import Flag
 
 if TYPE_CHECKING:
@@ -47,4 +47,10 @@ def _server_options(_: ServiceParameters, destination: DestinationParameters) ->
         yield "alpn h2" if destination.ssl_verify_none else "proto h2"
 
 
-FEATURE = Feature(name="upstream", destination=OfDestination, modes=("tcp",), server_options=_server_options)
+FEATURE = Feature(
+    name="upstream",
+    destination=OfDestination,
+    modes=("tcp",),
+    changes={"serviceProtocol": Change.SERVER, "sslVerifyNone": Change.SERVER},
+    server_options=_server_options,
+)

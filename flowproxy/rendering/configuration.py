@@ -67,6 +67,12 @@ _SPARES, _SHAPES = 32, 3
 _CONDITIONS = 3  # each with up to eight values and some words around them: a line takes 64 words
 _PLAIN = parse({"serviceName": "plain.service", "servicePath": "/", "port": "80"})
 
+# The templates of the features, for each kind of backend.
+_PARTS = {
+    mode: tuple(f"backend/{feature.name}.cfg.j2" for feature in FEATURES if mode in feature.modes)
+    for mode in ("http", "tcp")
+}
+
 NO_LISTENERS = Listeners((), (), ())
 EXPORTER = "exporter.sock"
 OWNER = "# service "  # the beginning of a comment that says whose part of haproxy.cfg begins there
@@ -475,7 +481,7 @@ class Renderer:
         template = self._backend if backend.destination.req_mode == "http" else self._tcp
         return template.render(
             backend=backend,
-            features=FEATURES,
+            parts=_PARTS["http" if backend.destination.req_mode == "http" else "tcp"],
             service=backend.service,
             destination=backend.destination,
             settings=self._settings,
