@@ -19,10 +19,12 @@ from pydantic import AliasChoices, AliasGenerator, BeforeValidator, Field, Secre
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from flowproxy.errors import InvalidSettings, Problem
-from flowproxy.services.model import Defaults, Flag, Lines, Port, Service, Words
+from flowproxy.features import Defaults
+from flowproxy.services.model import Service
 from flowproxy.services.users import complete
 from flowproxy.text.lines import Level
 from flowproxy.text.quoting import word
+from flowproxy.text.values import Flag, Lines, Port, Words
 
 Seconds = Annotated[int, Field(ge=1, le=30 * 86400)]
 

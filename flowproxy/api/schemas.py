@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flowproxy.control.reconciler import Outcome
+from flowproxy.features import Parameters
 from flowproxy.haproxy.commands import ServerHealth
 from flowproxy.routing.overlaps import WARNING, Overlap
 from flowproxy.routing.table import Conflict, Request, Route, RouteTable, covers_host
-from flowproxy.services.model import Destination, Parameters, Service
+from flowproxy.services.model import Destination, Service
 from flowproxy.services.parse import DESTINATION_PARAMETERS, SERVICE_PARAMETERS
 from flowproxy.services.registry import Entry
 from flowproxy.text.secrets import header_value, is_secret, shown, shown_value

@@ -15,6 +15,8 @@ from typing import NamedTuple
 import jinja2
 
 from flowproxy.errors import InvalidSettings, InvalidTemplate, Rejected
+from flowproxy.features import FEATURES
+from flowproxy.features.paths import Rewrite
 from flowproxy.rendering.acls import Compared
 from flowproxy.rendering.templates import OURS, Templates, explained, section_names
 from flowproxy.routing.ports import Choice, Listeners
@@ -32,7 +34,7 @@ from flowproxy.routing.table import (
     compile_routes,
 )
 from flowproxy.services.certificate import Certificate, in_order
-from flowproxy.services.model import Candidate, Destination, Endpoint, Rewrite, Service, is_address, public
+from flowproxy.services.model import Candidate, Destination, Endpoint, Service, is_address, public
 from flowproxy.services.parse import parse
 from flowproxy.services.users import NOBODY, complete, users_of
 from flowproxy.settings import Settings, secrets_folder
@@ -52,10 +54,6 @@ _JSON_LOG = (
 )
 
 
-# Seldom at rest; soon when a connection failed or the server is down (configuration manual, 5.2). A server that drops
-# all packets is down after two checks that take `timeout connect` each. A server that is added while others serve gets
-# its first check, and with it its first request, after `downinter`.
-_CHECK = "check inter 30s fastinter 400ms downinter 20ms fall 2 rise 1 observe layer4 error-limit 1 on-error fastinter"
 # HAProxy 2.6 keeps no connections to a server that is added while it runs unless it is told to.
 _POOL = "pool-max-conn -1 pool-purge-delay 5s"
 SPARE = "spare:"  # what their names begin with; no name of a service holds a colon
@@ -68,6 +66,12 @@ _LEAST_CONNECTIONS = 10  # of a backend, however many the service has
 _SPARES, _SHAPES = 32, 3
 _CONDITIONS = 3  # each with up to eight values and some words around them: a line takes 64 words
 _PLAIN = parse({"serviceName": "plain.service", "servicePath": "/", "port": "80"})
+
+# The templates of the features, for each kind of backend.
+_PARTS = {
+    mode: tuple(f"backend/{feature.name}.cfg.j2" for feature in FEATURES if mode in feature.modes)
+    for mode in ("http", "tcp")
+}
 
 NO_LISTENERS = Listeners((), (), ())
 EXPORTER = "exporter.sock"
@@ -456,12 +460,9 @@ class Renderer:
             return known[1]
         service, destination = backend.service, backend.destination
         text = self._text(backend)
-        checked = destination.req_mode == "http" or destination.check_tcp
-        options = [_POOL, *([_CHECK] if checked else [])]
-        if destination.ssl_verify_none:
-            options.append("ssl verify none")
-        if destination.service_protocol == "h2":
-            options.append("alpn h2" if destination.ssl_verify_none else "proto h2")
+        options = [_POOL]
+        for feature in FEATURES:
+            options += feature.server_options(service, destination) if feature.server_options else ()
         sticky = service.session_type == "sticky-server"
         shape = self._shape(text, backend) if destination.req_mode == "http" and not sticky else None
         section = Section(text, " ".join(options), sticky, shape)
@@ -480,6 +481,7 @@ class Renderer:
         template = self._backend if backend.destination.req_mode == "http" else self._tcp
         return template.render(
             backend=backend,
+            parts=_PARTS["http" if backend.destination.req_mode == "http" else "tcp"],
             service=backend.service,
             destination=backend.destination,
             settings=self._settings,

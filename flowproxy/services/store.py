@@ -14,8 +14,9 @@ from urllib.parse import quote
 import structlog
 
 from flowproxy.errors import InvalidService
+from flowproxy.features import Defaults
 from flowproxy.files import settle, write_whole
-from flowproxy.services.model import Defaults, Endpoint
+from flowproxy.services.model import Endpoint
 from flowproxy.services.parse import parse
 from flowproxy.services.registry import Entry, Origin, Snapshot
 

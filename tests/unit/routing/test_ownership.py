@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from flowproxy.features import Defaults
 from flowproxy.routing.ownership import HostOwners, settled
-from flowproxy.services.model import Candidate, Defaults
+from flowproxy.services.model import Candidate
 from flowproxy.services.parse import parse
 from flowproxy.services.registry import Entry, Origin, Registry
 from flowproxy.services.store import Store

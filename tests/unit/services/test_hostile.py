@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from flowproxy.errors import InvalidService, Rejected
+from flowproxy.features import Defaults
 from flowproxy.rendering.configuration import Configuration, Renderer, map_text
 from flowproxy.routing.ports import HttpNames, Listeners, compile_listeners
 from flowproxy.routing.table import RouteTable, compile_routes
-from flowproxy.services.model import Candidate, Defaults
+from flowproxy.services.model import Candidate
 from flowproxy.services.parse import parse
 from flowproxy.settings import Settings
 from flowproxy.text.lines import Level, reads_files, require_network_addresses
