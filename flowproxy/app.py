@@ -12,23 +12,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NoReturn, cast
+from typing import NoReturn
 
 import structlog
-from aiohttp import web
 
-from flowproxy.api.access import (
-    HEADER_BYTES,
-    IDLE_SECONDS,
-    LINE_BYTES,
-    LINGERING_SECONDS,
-    UNGUARDED,
-    Access,
-    tls_of,
-    with_short_paths,
-)
-from flowproxy.api.connections import Connections, Listener
-from flowproxy.api.handlers import Api
+from flowproxy.api.access import UNGUARDED, Access
+from flowproxy.api.collaborators import Desired, Peers, Running, Sources
+from flowproxy.api.connections import Listener
+from flowproxy.api.server import application, listen
 from flowproxy.background import Background
 from flowproxy.certificates.checks import CertificateChecks
 from flowproxy.certificates.keyring import Keyring
@@ -111,22 +102,10 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
     replicas = Replicas(settings, names, swarm.replicas if swarm else _unknown)
     exchange = Exchange(settings, registry, keyring, replicas)
     informants = Informants(settings, registry)
-    api = Api(
-        settings,
-        registry,
-        reconciler,
-        proxy,
-        names,
-        keyring,
-        replicas,
-        exchange,
-        informants,
-        deprecations,
-        Access(settings),
-        lambda: swarm.status if swarm else SwarmStatus(),
-        background.failures,
-        drift_watch,
-    )
+    running = Running(reconciler, proxy, keyring, drift_watch, background.failures)
+    sources = Sources(informants, lambda: swarm.status if swarm else SwarmStatus())
+    desired = Desired(settings, registry, names, deprecations)
+    api = application(Access(settings), desired, running, Peers(registry, replicas, exchange), sources)
 
     async def work() -> None:
         adopted = await proxy.attach()
@@ -177,7 +156,8 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         stack.callback(names.close)
         if swarm:
             stack.callback(swarm.close)
-        listener, runner = await _listen(stack, api, settings)
+        listener, runner = await listen(api, settings)
+        await stack.enter_async_context(listener)
         # A group would wait for ever for what does not end when it is cancelled.
         working = asyncio.create_task(work(), name="work")  # noqa: TID251 - _stop waits for it, with a deadline
         await asyncio.wait({working, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -284,32 +264,6 @@ async def _reconcile(reconciler: Reconciler, names: Names, swarm: Swarm | None) 
         async with asyncio.timeout(_FIRST_NAMES_SECONDS):
             await names.looked.wait()
     await reconciler.run()
-
-
-async def _listen(stack: contextlib.AsyncExitStack, api: Api, settings: Settings) -> tuple[Listener, web.AppRunner]:
-    """Raises ProxyUnavailable, InvalidSettings."""
-    tls = tls_of(settings.api_cert)
-    runner = web.AppRunner(
-        api.application(),
-        access_log=None,
-        handle_signals=False,
-        shutdown_timeout=_CANCEL_SECONDS / 2,
-        keepalive_timeout=IDLE_SECONDS,
-        max_line_size=LINE_BYTES,
-        max_field_size=HEADER_BYTES,
-        auto_decompress=False,
-        lingering_time=LINGERING_SECONDS,
-    )
-    await runner.setup()
-    server = cast(web.Server, runner.server)  # set by setup()
-    server.request_handler = with_short_paths(server.request_handler)
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    connections = Connections(min(settings.api_connections, files // 2))
-    try:
-        listener = Listener(settings.ip, settings.port, server, tls, connections)
-    except OSError as error:
-        raise ProxyUnavailable(f"the API cannot listen on PORT {settings.port}: {error.strerror or error}") from None
-    return await stack.enter_async_context(listener), runner
 
 
 def _of_environment(settings: Settings, environment: Mapping[str, str]) -> list[Entry]:

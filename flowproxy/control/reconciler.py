@@ -16,7 +16,7 @@ from typing import NamedTuple, NoReturn
 import structlog
 
 from flowproxy.certificates.checks import CertificateChecks
-from flowproxy.errors import ForeignHost, ProxyUnavailable, Rejected
+from flowproxy.errors import ForeignHost, ParameterRejected, ProxyUnavailable, Rejected
 from flowproxy.haproxy.plan import Cause, Nothing, Plan, Reload, Running, Runtime, described, make_plan
 from flowproxy.haproxy.proxy import Proxy
 from flowproxy.rendering.configuration import SPARE, Configuration, Renderer
@@ -37,22 +37,35 @@ _SPARE = re.compile(rf"{SPARE}\d+")
 _EMPTY = compile_routes(())
 
 
+class Refused(NamedTuple):
+    """A service that HAProxy refuses, with the reason; `parameter` is the one to blame, empty where none is known."""
+
+    entry: Entry
+    reason: str
+    parameter: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.parameter}: {self.reason}" if self.parameter else self.reason
+
+
 class Outcome(NamedTuple):
-    """How the last round ended. `failure` says why HAProxy is not where it should be. `foreign` are those of the
-    quarantined that ask for a host of another stack.
+    """How the last round ended. `failure` says why HAProxy is not where it should be. Of the quarantined, `foreign` are
+    those that ask for a host of another stack, `blamed` those of which HAProxy refuses a parameter.
     """
 
     generation: int = 0
     applied: int = 0
     quarantined: Mapping[str, str] = {}
     foreign: Mapping[str, str] = {}
+    blamed: frozenset[str] = frozenset()
     table: RouteTable = _EMPTY
     configuration: Configuration | None = None
     failure: str | None = None
 
     def refusal(self, name: str) -> Rejected:
         """Why a quarantined service does not serve as it asks."""
-        return (ForeignHost if name in self.foreign else Rejected)(self.quarantined[name])
+        kind = ForeignHost if name in self.foreign else ParameterRejected if name in self.blamed else Rejected
+        return kind(self.quarantined[name])
 
 
 class _Waiter(NamedTuple):
@@ -91,7 +104,7 @@ class Reconciler:
         self._compiler = Compiler()
         self._running: Running | None = None
         self._accepted: Mapping[str, Entry] = {}
-        self._rejected: dict[str, tuple[Entry, str]] = {}
+        self._rejected: dict[str, Refused] = {}
         self._waiters: list[_Waiter] = []
         self.turn = asyncio.Lock()  # held while HAProxy is on its way from one configuration to the next
         self.outcome = Outcome()
@@ -196,30 +209,31 @@ class Reconciler:
             applied=snapshot.generation,
             quarantined={
                 **snapshot.invalid,
-                **{name: reason for name, (_, reason) in self._rejected.items()},
+                **{name: str(refused) for name, refused in self._rejected.items()},
                 **unsaved,
                 **foreign,
             },
             foreign=foreign,
+            blamed=frozenset(name for name, refused in self._rejected.items() if refused.parameter),
             table=table,
             configuration=wanted,
         )
 
-    async def _with_refused_certificates(self, snapshot: Snapshot) -> dict[str, tuple[Entry, str]]:
+    async def _with_refused_certificates(self, snapshot: Snapshot) -> dict[str, Refused]:
         """The services whose certificate HAProxy does not take."""
         bringing = [entry for entry in snapshot.entries.values() if entry.service.service_cert]
         given = [(entry, certificate) for entry in bringing if (certificate := certificate_of(entry.service))]
         refusals = await self._checks.refusals(certificate for _, certificate in given) if given else {}
         return {
-            entry.service.service_name: (entry, f"serviceCert: {refusals[certificate.pem]}")
+            entry.service.service_name: Refused(entry, refusals[certificate.pem], "serviceCert")
             for entry, certificate in given
             if certificate.pem in refusals and not self._is_rejected(entry)
         }
 
-    def _quarantine(self, offenders: Mapping[str, tuple[Entry, str]]) -> None:
+    def _quarantine(self, offenders: Mapping[str, Refused]) -> None:
         self._rejected |= offenders
-        for name, (_, reason) in offenders.items():
-            _log.warning("service quarantined", service=name, reason=reason)
+        for name, refused in offenders.items():
+            _log.warning("service quarantined", service=name, reason=str(refused))
 
     def _with_own_hosts(self, entries: dict[str, Entry]) -> tuple[dict[str, Entry], Mapping[str, str]]:
         """Those that ask for no host of another stack, and why the others do not serve as they ask."""
@@ -330,9 +344,7 @@ class Reconciler:
         conflicts = table.conflicts + listening.conflicts + clashes
         return replace(table, conflicts=conflicts, warnings=listening.warnings), wanted
 
-    async def _offenders(
-        self, snapshot: Snapshot, unsaved: Container[str], error: Rejected
-    ) -> dict[str, tuple[Entry, str]]:
+    async def _offenders(self, snapshot: Snapshot, unsaved: Container[str], error: Rejected) -> dict[str, Refused]:
         """The new or changed services that HAProxy refuses, alone or beside those that it accepted."""
         entries = snapshot.entries
         good = {name: entry for name, entry in self._accepted.items() if name in entries}
@@ -347,12 +359,12 @@ class Reconciler:
 
     async def _guilty(
         self, good: dict[str, Entry], suspects: list[str], snapshot: Snapshot, error: Rejected
-    ) -> dict[str, tuple[Entry, str]]:
+    ) -> dict[str, Refused]:
         """First those that HAProxy names, each asked alone because it may name the wrong one of two that do not go
         together; when it names none that is to blame, the suspects are halved."""
-        found: dict[str, tuple[Entry, str]] = {}
+        found: dict[str, Refused] = {}
         while suspects:
-            guilty: dict[str, tuple[Entry, str]] = {}
+            guilty: dict[str, Refused] = {}
             for name in error.services.intersection(suspects):
                 guilty |= await self._search(dict(good), [name], snapshot)
             if not guilty:
@@ -367,9 +379,7 @@ class Reconciler:
             break
         return found
 
-    async def _search(
-        self, good: dict[str, Entry], names: list[str], snapshot: Snapshot
-    ) -> dict[str, tuple[Entry, str]]:
+    async def _search(self, good: dict[str, Entry], names: list[str], snapshot: Snapshot) -> dict[str, Refused]:
         """Halves the suspects until those are left that fail beside the good ones; the others are added to these."""
         suspects = {name: snapshot.entries[name] for name in names}
         try:
@@ -378,7 +388,7 @@ class Reconciler:
             if len(names) == 1:
                 entry = suspects[names[0]]
                 blame = blamed(entry.parameters, str(error), error.lines)
-                return {names[0]: (entry, f"{blame}: {error}" if blame else str(error))}
+                return {names[0]: Refused(entry, str(error), blame or "")}
             half = len(names) // 2
             first = await self._search(good, names[:half], snapshot)
             return first | await self._search(good, names[half:], snapshot)
@@ -405,7 +415,7 @@ class Reconciler:
 
     def _is_rejected(self, entry: Entry) -> bool:
         rejected = self._rejected.get(entry.service.service_name)
-        return rejected is not None and rejected[0].service == entry.service
+        return rejected is not None and rejected.entry.service == entry.service
 
     def _tell_waiters(self) -> None:
         outcome = self.outcome

@@ -572,11 +572,12 @@ def _lines(text: str, backend: Backend) -> str | None:
 
 def _servers(backend: Backend, endpoints: Mapping[str, tuple[Endpoint, ...]]) -> tuple[Server, ...]:
     alone = len(backend.targets) == 1  # else two services of a group may have one address
-    return tuple(
+    servers = (
         Server(endpoint.name if alone else f"{endpoint.name}-{port}", endpoint.address, port)
         for host, port in backend.targets
         for endpoint in sorted((Endpoint.of_address(host),) if is_address(host) else endpoints.get(host, ()))
     )
+    return tuple(dict.fromkeys(servers))  # two members may have the same address and port
 
 
 def _page(settings: Settings, folders: list[Path], code: int) -> bytes:
