@@ -31,6 +31,7 @@ from flowproxy.cluster.replicas import Replicas, Reply
 from flowproxy.control.drift_watch import DriftWatch
 from flowproxy.control.exchange import Exchange
 from flowproxy.control.reconciler import Reconciler
+from flowproxy.control.registration import Registration
 from flowproxy.errors import (
     ForeignHost,
     ForeignPage,
@@ -54,13 +55,12 @@ from flowproxy.haproxy.drift import What
 from flowproxy.haproxy.proxy import Proxy, ProxyStatus
 from flowproxy.routing.overlaps import Overlap
 from flowproxy.routing.table import Request, match
-from flowproxy.services.admission import Deprecations
-from flowproxy.services.parse import parse
-from flowproxy.services.registry import Entry, Origin, Registry
+from flowproxy.services.registry import Origin, Registry
 from flowproxy.settings import Settings
 from flowproxy.sources.host_names import Names
-from flowproxy.sources.listener import Informants
-from flowproxy.sources.swarm import SwarmStatus
+from flowproxy.sources.listener import Listeners
+from flowproxy.sources.source import Reporting
+from flowproxy.sources.swarm.status import SwarmStatus
 from flowproxy.text.secrets import shown, without_secrets
 
 _log = structlog.get_logger(__name__)
@@ -101,8 +101,9 @@ class Api:
         keyring: Keyring,
         replicas: Replicas,
         exchange: Exchange,
-        informants: Informants,
-        deprecations: Deprecations,
+        listeners: Listeners,
+        registration: Registration,
+        sources: Sequence[Reporting],
         access: Access,
         swarm_status: Callable[[], SwarmStatus],
         background_failures: Mapping[str, int],
@@ -117,8 +118,9 @@ class Api:
         self._keyring = keyring
         self._replicas = replicas
         self._exchange = exchange
-        self._informants = informants
-        self._deprecations = deprecations
+        self._listeners = listeners
+        self._registration = registration
+        self._sources = sources
         self._swarm_status = swarm_status
         self._background_failures = background_failures
         self._drift_watch = drift_watch
@@ -161,31 +163,12 @@ class Api:
 
     async def reconfigure(self, request: web.Request) -> web.Response:
         parameters = await _parameters(request)
-        self._deprecations.tell(parameters)
-        service = parse(parameters, self._settings.defaults_for_calls)
-        name = service.service_name
+        service = self._registration.examine(parameters)
         if service.distribute:
             await self._pass_on(request, parameters)
             return web.json_response(answer("OK", _DISTRIBUTED, service))
-        before = self._registry.get(name)
-        if service.replicas == 0 or not self._settings.takes(service):
-            at = await self._created(request)
-            await self._reconciler.live(self._registry.remove(name, Origin.API, at), name)
-            self._exchange.wake()
-            return web.json_response(answer("OK", "", service))
-        if not self._settings.do_not_resolve_addr:
-            patience = self._settings.reconfigure_attempts if self._settings.skip_address_validation else 0
-            for host in sorted(service.hosts()):
-                await self._names.require(host, within=patience)
-        created = await self._created(request)
-        generation = self._registry.put(Entry(service, Origin.API, created, parameters, changed=created))
-        try:
-            await self._reconciler.live(generation, name)
-        except (Rejected, ProxyUnavailable):
-            self._restore(name, before)
-            raise
-        self._exchange.wake()
-        table = self._reconciler.outcome.table
+        await self._registration.register(service, parameters, await self._replicas.created(request))
+        name, table = service.service_name, self._reconciler.outcome.table
         overlaps = await asyncio.to_thread(self._reconciler.overlaps.of, table, name)
         return web.json_response(answer("OK", "", service) | reports(name, table, overlaps))
 
@@ -197,19 +180,12 @@ class Api:
         if _is_distributed(parameters):
             await self._pass_on(request, parameters)
             return web.json_response(answer("OK", _DISTRIBUTED, name=name) | {"Distribute": True})
-        before = self._registry.get(name)
-        at = await self._created(request)
-        try:
-            await self._reconciler.live(self._registry.remove(name, Origin.API, at), name)
-        except (Rejected, ProxyUnavailable):
-            self._restore(name, before)
-            raise
-        self._exchange.wake()
+        await self._registration.remove(name, await self._replicas.created(request))
         return web.json_response(answer("OK", "", name=name))
 
     async def reload(self, request: web.Request) -> web.Response:
         if _is_true(request.query.get("fromListener", "")):
-            await self._informants.notify()
+            await self._listeners.notify()
             return web.json_response(answer("OK", ""))
         self._reconciler.forget_running()
         await self._reconciler.live(self._registry.touch(), "")
@@ -220,7 +196,7 @@ class Api:
 
     async def first_listing(self, _: web.Request) -> web.Response:
         """Whether what there was at the start is applied, that of a listener included where no Swarm is watched."""
-        heard = self._informants.heard or self._swarm_status().last_listing is not None
+        heard = self._listeners.heard or self._swarm_status().last_listing is not None
         return web.Response(status=200 if heard and self._reconciler.outcome.configuration else 500)
 
     async def config(self, request: web.Request) -> web.Response:
@@ -308,13 +284,12 @@ class Api:
     async def services(self, _: web.Request) -> web.Response:
         snapshot, outcome = self._registry.snapshot(), self._reconciler.outcome
         names = sorted(snapshot.entries.keys() | snapshot.invalid.keys())
-        remarks = self._registry.remark_on
         overlaps: dict[str, list[Overlap]] = defaultdict(list)
         for overlap in await self._overlaps():
             overlaps[overlap.taker].append(overlap)
             overlaps[overlap.loser].append(overlap)
         return web.json_response(
-            [described_entry(n, snapshot.entries.get(n), outcome, remarks(n), overlaps[n]) for n in names]
+            [described_entry(n, snapshot.entries.get(n), outcome, snapshot.remarks.get(n), overlaps[n]) for n in names]
         )
 
     async def service(self, request: web.Request) -> web.Response:
@@ -322,7 +297,7 @@ class Api:
         snapshot = self._registry.snapshot()
         if name not in snapshot.entries and name not in snapshot.invalid:
             return web.json_response({"error": f"there is no service {name}"}, status=404)
-        entry, remark = snapshot.entries.get(name), self._registry.remark_on(name)
+        entry, remark = snapshot.entries.get(name), snapshot.remarks.get(name)
         overlaps = [overlap for overlap in await self._overlaps() if name in (overlap.taker, overlap.loser)]
         return web.json_response(described_entry(name, entry, self._reconciler.outcome, remark, overlaps))
 
@@ -341,7 +316,7 @@ class Api:
         outcome = self._reconciler.outcome
         chosen = match(outcome.table.routes, asked)
         servers = await self._health(chosen.backend) if chosen else []
-        remark = self._registry.remark_on(chosen.service) if chosen else None
+        remark = self._registry.snapshot().remarks.get(chosen.service) if chosen else None
         return web.json_response(
             {"url": without_secrets(given), **described_answer(asked, chosen, servers, outcome, remark)}
         )
@@ -392,6 +367,7 @@ class Api:
                 "overlaps_total": len(overlaps),
                 "haproxy": haproxy._asdict() if haproxy else None,
                 "swarm": self._swarm_status()._asdict(),
+                "sources": [source.status._asdict() for source in self._sources],
                 "replicas": self._exchange.status,
             }
         )
@@ -417,19 +393,7 @@ class Api:
             self._exchange.wake()
 
     async def _created(self, request: web.Request) -> float:
-        """When a service was asked for. A replica that passes a call on says when it was first made, so that all of
-        them take the same service for the elder."""
-        now = self._registry.created_at(time.time())
-        passed_on = await self._replicas.created(request)
-        return now if passed_on is None else min(passed_on, now)
-
-    def _restore(self, name: str, before: Entry | None) -> None:
-        """A refused call changes nothing. Another replica may know of it already, so what was is the newest again."""
-        now = self._registry.created_at(time.time())
-        if before and before.origin == Origin.API:
-            self._registry.put(before._replace(changed=now if before.changed else 0.0))
-        elif before is None:
-            self._registry.remove(name, Origin.API, now)
+        return self._registration.time_of_call(await self._replicas.created(request))
 
 
 async def _parameters(request: web.Request) -> dict[str, str]:

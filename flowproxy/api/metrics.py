@@ -13,7 +13,7 @@ from flowproxy.control.reconciler import Reconciler
 from flowproxy.haproxy.drift import What
 from flowproxy.haproxy.plan import Cause
 from flowproxy.haproxy.proxy import Proxy
-from flowproxy.sources.swarm import SwarmStatus
+from flowproxy.sources.swarm.status import SwarmStatus
 
 _LONGEST_REASON = 300
 
