@@ -74,7 +74,7 @@ class Names:
     def _report(self, wanted: Collection[str]) -> None:
         unresolved = sorted(host for host in wanted if not self._registry.addresses_of(host))
         if unresolved:
-            self._record.failed(f"{len(unresolved)} names do not resolve: {', '.join(unresolved[:_REPORTED])}")
+            self._record.failed(f"names that do not resolve: {', '.join(unresolved[:_REPORTED])}")
         else:
             self._record.succeeded()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable, Mapping
 
 import aiohttp
 import structlog
@@ -75,10 +76,14 @@ class Listeners:
             listed = await self._ask(session, address, "get-services")
         if not isinstance(listed, list) or not all(_is_flat(item) for item in listed):
             raise ListenerFailed(f"{address}: its answer is not a list of services with text for each parameter")
+        self.take(listed)
+        _log.info("services fetched", listener=address, services=len(listed))
+
+    def take(self, listed: Iterable[Mapping[str, str]]) -> None:
+        """Admit the services of one listing, each given as its parameters."""
         for parameters in listed:
             created = self._admission.registry.created_at(time.time())
             self._admission.admit_listed(ServiceRequest(Origin.API, created, parameters))
-        _log.info("services fetched", listener=address, services=len(listed))
 
     async def _asked(self, session: aiohttp.ClientSession, address: str) -> str | None:
         """Why it did not do it."""
