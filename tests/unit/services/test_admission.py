@@ -26,8 +26,8 @@ SOURCES = ("swarm", "environment", "api", "replica", "listener", "state")
 NOBODY_ANSWERED = ("swarm", "listener", "state")  # sources that wait for no answer
 
 
-def admission(raw: str = "safe", **settings: str) -> Admission:
-    given = Settings(raw_config=raw, **settings)  # type: ignore[arg-type] # read like variables
+def admission(raw: str = "safe", **settings: Any) -> Admission:
+    given = Settings(raw_config=raw, **settings)
     listed = dict.fromkeys(Origin, given.defaults)
     return Admission(Registry(), Rules(listed, given.defaults_for_calls, given.takes))
 
@@ -41,14 +41,14 @@ def through(source: str, door: Admission, parameters: Mapping[str, str], folder:
     return None
 
 
-def _swarm(door: Admission, parameters: dict[str, str], _: Path) -> None:
+def _swarm(door: Admission, parameters: dict[str, str], folder: Path) -> None:
     name = parameters.pop("serviceName", "web")
     labels = {f"com.df.{key}": value for key, value in parameters.items()} | {"com.df.notify": "true"}
     listed = SwarmService("id", name, labels, 1.0, 1, is_global=False, is_job=False, updating=False)
     Catalog(door, "com.df.").replace([listed])
 
 
-def _environment(door: Admission, parameters: dict[str, str], _: Path) -> None:
+def _environment(door: Admission, parameters: dict[str, str], folder: Path) -> None:
     given = {}
     for key, value in parameters.items():
         name, _, index = key.partition(".")
@@ -66,8 +66,7 @@ def _replica(door: Admission, parameters: dict[str, str], _: Path) -> None:
 
 
 def _listener(door: Admission, parameters: dict[str, str], _: Path) -> None:
-    listeners = Listeners(Settings(listener_address="nowhere"), door)  # type: ignore[arg-type] # read like a variable
-    listeners.take([parameters])
+    Listeners(Settings(), door).take([parameters])
 
 
 def _state(door: Admission, parameters: dict[str, str], folder: Path) -> None:

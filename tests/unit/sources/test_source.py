@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from flowproxy.sources.source import State, StatusRecord
+from flowproxy.sources.source import SourceStatus, State, StatusRecord
 
 
 def test_a_source_says_since_when_it_is_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter(range(100, 200)).__next__
     monkeypatch.setattr("time.time", lambda: float(now()))
     record = StatusRecord("swarm")
-    assert record.status == ("swarm", State.WAITING, 100.0, None, None)
+    assert record.status == SourceStatus("swarm", State.WAITING, 100.0, None, None)
 
     record.succeeded()
     since = record.status.since
