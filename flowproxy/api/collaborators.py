@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -13,23 +12,21 @@ from flowproxy.cluster.replicas import Replicas, Reply
 from flowproxy.control.drift_watch import DriftWatch
 from flowproxy.control.exchange import Exchange
 from flowproxy.control.reconciler import Reconciler
+from flowproxy.control.registration import Registration
 from flowproxy.haproxy.proxy import Proxy
-from flowproxy.services.admission import Deprecations
 from flowproxy.services.registry import Registry
 from flowproxy.settings import Settings
-from flowproxy.sources.host_names import Names
-from flowproxy.sources.listener import Informants
-from flowproxy.sources.swarm import SwarmStatus
+from flowproxy.sources.listener import Listeners
+from flowproxy.sources.source import Reporting
+from flowproxy.sources.swarm.status import SwarmStatus
 
 
 @dataclass(frozen=True)
 class Desired:
-    """What is wanted, and what a call passes through on its way there."""
+    """What is wanted, and how the proxy is set up."""
 
     settings: Settings
     registry: Registry
-    names: Names
-    deprecations: Deprecations
 
 
 @dataclass(frozen=True)
@@ -45,17 +42,18 @@ class Running:
 
 @dataclass(frozen=True)
 class Sources:
-    """Where services come from, besides calls of the API."""
+    """Where services come from. `all` are those that `/v1/status` lists."""
 
-    listeners: Informants
+    listeners: Listeners
     swarm: Callable[[], SwarmStatus]
+    all: Sequence[Reporting]
 
 
 @dataclass(frozen=True)
 class Peers:
     """The other replicas, as a call sees them."""
 
-    registry: Registry
+    registration: Registration
     replicas: Replicas
     exchange: Exchange
 
@@ -68,11 +66,8 @@ class Peers:
             self.exchange.wake()
 
     async def created(self, request: web.Request) -> float:
-        """Return when a service was asked for, in seconds since 1970.
+        """Return when a call was first made, by this client or by a replica that passes it on, in seconds since 1970.
 
-        A replica that passes a call on says when it was first made, so that all of them agree on which of two services
-        is older. Raises NotSigned, and InvalidService for a time that there cannot be.
+        Raises NotSigned, and InvalidService for a time that there cannot be.
         """
-        now = self.registry.created_at(time.time())
-        passed_on = await self.replicas.created(request)
-        return now if passed_on is None else min(passed_on, now)
+        return self.registration.time_of_call(await self.replicas.created(request))

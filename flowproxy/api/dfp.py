@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import Iterable
 
 from aiohttp import web
 
-from flowproxy.api.collaborators import Desired, Peers, Running, Sources
+from flowproxy.api.collaborators import Peers, Running, Sources
 from flowproxy.api.descriptions import accepted, done, service_fields
 from flowproxy.api.requests import is_distributed, is_true, json_object, parameters_of
 from flowproxy.api.routes import ANY, Handler, Route, reply
@@ -29,10 +28,9 @@ from flowproxy.api.schemas import (
 )
 from flowproxy.certificates.keyring import Keyring
 from flowproxy.control.reconciler import Reconciler
-from flowproxy.errors import InvalidCertificate, InvalidService, Problem, ProxyUnavailable, Rejected
-from flowproxy.services.parse import parse
-from flowproxy.services.registry import Entry, Origin, Registry
-from flowproxy.sources.listener import Informants
+from flowproxy.errors import InvalidCertificate, InvalidService, Problem, ProxyUnavailable
+from flowproxy.services.registry import Origin, Registry
+from flowproxy.sources.listener import Listeners
 from flowproxy.text.secrets import shown, without_secrets
 
 PREFIXES = ("/v1/docker-flow-proxy/", "/v1/")
@@ -60,13 +58,10 @@ async def _without_slash(request: web.Request) -> web.Response:
 class ServiceCalls:
     """The calls that add, replace and remove services, and those that only ask for an answer."""
 
-    def __init__(self, desired: Desired, reconciler: Reconciler, peers: Peers, listeners: Informants) -> None:
-        self._settings = desired.settings
-        self._registry = desired.registry
-        self._names = desired.names
-        self._deprecations = desired.deprecations
+    def __init__(self, reconciler: Reconciler, peers: Peers, listeners: Listeners) -> None:
         self._reconciler = reconciler
         self._peers = peers
+        self._registration = peers.registration
         self._listeners = listeners
 
     @property
@@ -80,32 +75,13 @@ class ServiceCalls:
 
     async def reconfigure(self, request: web.Request) -> web.Response:
         parameters = await parameters_of(request)
-        self._deprecations.tell(parameters)
-        service = parse(parameters, self._settings.defaults_for_calls)
-        name = service.service_name
+        service = self._registration.examine(parameters)
         if service.distribute:
             await self._peers.pass_on(request, parameters)
             return reply(done(_DISTRIBUTED, service))
-        before = self._registry.get(name)
-        if service.replicas == 0 or not self._settings.takes(service):
-            at = await self._peers.created(request)
-            await self._reconciler.live(self._registry.remove(name, Origin.API, at), name)
-            self._peers.exchange.wake()
-            return reply(done("", service))
-        if not self._settings.do_not_resolve_addr:
-            patience = self._settings.reconfigure_attempts if self._settings.skip_address_validation else 0
-            for host in sorted(service.hosts()):
-                await self._names.require(host, within=patience)
-        created = await self._peers.created(request)
-        generation = self._registry.put(Entry(service, Origin.API, created, parameters, changed=created))
-        try:
-            await self._reconciler.live(generation, name)
-        except (Rejected, ProxyUnavailable):
-            self._restore(name, before)
-            raise
-        self._peers.exchange.wake()
+        await self._registration.register(service, parameters, await self._peers.replicas.created(request))
         table = self._reconciler.outcome.table
-        overlaps = await asyncio.to_thread(self._reconciler.overlaps.of, table, name)
+        overlaps = await asyncio.to_thread(self._reconciler.overlaps.of, table, service.service_name)
         return reply(accepted(service, table, overlaps))
 
     async def remove(self, request: web.Request) -> web.Response:
@@ -116,14 +92,7 @@ class ServiceCalls:
         if is_distributed(parameters):
             await self._peers.pass_on(request, parameters)
             return reply(CallAnswer(status="OK", message=_DISTRIBUTED, service_name=name, distribute=True))
-        before = self._registry.get(name)
-        at = await self._peers.created(request)
-        try:
-            await self._reconciler.live(self._registry.remove(name, Origin.API, at), name)
-        except (Rejected, ProxyUnavailable):
-            self._restore(name, before)
-            raise
-        self._peers.exchange.wake()
+        await self._registration.remove(name, await self._peers.replicas.created(request))
         return reply(CallAnswer(status="OK", service_name=name))
 
     async def reload(self, request: web.Request) -> web.Response:
@@ -132,19 +101,11 @@ class ServiceCalls:
             await self._listeners.notify()
             return reply(done())
         self._reconciler.forget_running()
-        await self._reconciler.live(self._registry.touch(), "")
+        await self._reconciler.live(self._registration.touch(), "")
         return reply(done())
 
     async def ping(self, _: web.Request) -> web.Response:
         return reply(done())
-
-    def _restore(self, name: str, before: Entry | None) -> None:
-        """A refused call changes nothing. Another replica may know of it already, so what was is the newest again."""
-        now = self._registry.created_at(time.time())
-        if before and before.origin == Origin.API:
-            self._registry.put(before._replace(changed=now if before.changed else 0.0))
-        elif before is None:
-            self._registry.remove(name, Origin.API, now)
 
 
 class CertificateCalls:

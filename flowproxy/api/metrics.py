@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from flowproxy.api.collaborators import Running
 from flowproxy.haproxy.drift import What
 from flowproxy.haproxy.plan import Cause
-from flowproxy.sources.swarm import SwarmStatus
+from flowproxy.sources.swarm.status import SwarmStatus
 
 _LONGEST_REASON = 300
 

@@ -25,6 +25,7 @@ from flowproxy.api.schemas import (
     RoutesAnswer,
     ServicesAnswer,
     ShortStatus,
+    SourceFields,
     Status,
     SwarmFields,
 )
@@ -57,15 +58,17 @@ class Services:
 
     async def list(self, _: web.Request) -> web.Response:
         snapshot, outcome = self._registry.snapshot(), self._reconciler.outcome
-        names = sorted(snapshot.entries.keys() | snapshot.invalid.keys())
-        remarks = self._registry.remark_on
+        names, remarks = sorted(snapshot.entries.keys() | snapshot.invalid.keys()), snapshot.remarks
         overlaps: dict[str, list[Overlap]] = defaultdict(list)
         for overlap in await all_overlaps(self._reconciler):
             overlaps[overlap.taker].append(overlap)
             overlaps[overlap.loser].append(overlap)
         return reply(
             ServicesAnswer(
-                [service_answer(n, snapshot.entries.get(n), outcome, remarks(n), overlaps[n]) for n in names]
+                [
+                    service_answer(n, snapshot.entries.get(n), outcome, snapshot.remarks.get(n), overlaps[n])
+                    for n in names
+                ]
             )
         )
 
@@ -74,7 +77,7 @@ class Services:
         snapshot = self._registry.snapshot()
         if name not in snapshot.entries and name not in snapshot.invalid:
             return reply(Error(error=f"there is no service {name}"), status=404)
-        entry, remark = snapshot.entries.get(name), self._registry.remark_on(name)
+        entry, remark = snapshot.entries.get(name), snapshot.remarks.get(name)
         every = await all_overlaps(self._reconciler)
         overlaps = [overlap for overlap in every if name in (overlap.taker, overlap.loser)]
         return reply(service_answer(name, entry, self._reconciler.outcome, remark, overlaps))
@@ -92,7 +95,7 @@ class Services:
         outcome = self._reconciler.outcome
         chosen = match(outcome.table.routes, asked)
         servers = await self._health(chosen.backend) if chosen else []
-        remark = self._registry.remark_on(chosen.service) if chosen else None
+        remark = self._registry.snapshot().remarks.get(chosen.service) if chosen else None
         return reply(explanation(url, asked, chosen, servers, outcome, remark))
 
     async def _health(self, backend: str) -> Sequence[ServerHealth] | None:
@@ -148,6 +151,7 @@ class Health:
             overlaps_total=len(overlaps),
             haproxy=HaproxyStatus(**haproxy._asdict()) if haproxy else None,
             swarm=SwarmFields(**self._sources.swarm()._asdict()),
+            sources=[SourceFields(**source.status._asdict()) for source in self._sources.all],
             replicas=ReplicasStatus(**self._peers.exchange.status._asdict()),
         )
         return reply(status)

@@ -307,6 +307,16 @@ class SwarmFields(Schema):
     last_answer: float | None = Field(description="When tasks were last listed, perhaps of a few services only.")
 
 
+class SourceFields(Schema):
+    """Where services come from; times are seconds since 1970."""
+
+    name: str = Field(description="What it is.", examples=["swarm"])
+    state: str = Field(description="`waiting` until it has answered, `ok`, `failing`, or `off`.")
+    since: float = Field(description="When it came into this state.")
+    last_success: float | None = Field(description="When it last answered; null for never.")
+    error: str | None = Field(description="What is wrong with it now.")
+
+
 class ReplicasStatus(Schema):
     """The other replicas of the proxy."""
 
@@ -336,4 +346,5 @@ class Status(ShortStatus):
     overlaps_total: int = Field(description="How many overlaps there are.")
     haproxy: HaproxyStatus | None = Field(description="The HAProxy alongside; null when it does not answer.")
     swarm: SwarmFields = Field(description="The Docker daemon.")
+    sources: list[SourceFields] = Field(description="Everything that services come from.")
     replicas: ReplicasStatus = Field(description="The other replicas.")

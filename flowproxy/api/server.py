@@ -5,27 +5,17 @@ One middleware turns errors into statuses, so that handlers hold no `try`.
 
 from __future__ import annotations
 
-import resource
 import uuid
 from collections.abc import Iterable
-from typing import cast
 
 import structlog
 from aiohttp import hdrs, web
 
-from flowproxy.api.access import Access, tls_of
+from flowproxy.api.access import Access
 from flowproxy.api.collaborators import Desired, Peers, Running, Sources
-from flowproxy.api.connections import Connections, Listener
 from flowproxy.api.descriptions import refusal
 from flowproxy.api.dfp import CertificateCalls, ReplicaCalls, ReportCalls, ServiceCalls
-from flowproxy.api.limits import (
-    BODY_BYTES,
-    HEADER_BYTES,
-    IDLE_SECONDS,
-    LINE_BYTES,
-    LINGERING_SECONDS,
-    with_short_paths,
-)
+from flowproxy.api.limits import BODY_BYTES
 from flowproxy.api.resources import Health, Services
 from flowproxy.api.routes import Handler, Route, reply
 from flowproxy.errors import (
@@ -47,12 +37,10 @@ from flowproxy.errors import (
     UnroutedService,
     Untrusted,
 )
-from flowproxy.settings import Settings
 
 _log = structlog.get_logger(__name__)
 
 _SHOWN_PATH = 200  # characters
-_SHUTDOWN_SECONDS = 0.15  # for calls that are under way when the controller stops
 _STATUS: dict[type[Exception], int] = {
     Unauthorized: 401,
     Untrusted: 403,
@@ -84,40 +72,12 @@ def application(access: Access, desired: Desired, running: Running, peers: Peers
 
 def _routes(access: Access, desired: Desired, running: Running, peers: Peers, sources: Sources) -> Iterable[Route]:
     registry, reconciler, keyring = desired.registry, running.reconciler, running.keyring
-    yield from ServiceCalls(desired, reconciler, peers, sources.listeners).routes
+    yield from ServiceCalls(reconciler, peers, sources.listeners).routes
     yield from CertificateCalls(keyring, reconciler, peers).routes
     yield from ReplicaCalls(keyring, peers).routes
     yield from ReportCalls(registry, running, peers, sources).routes
     yield from Services(registry, reconciler, running.proxy).routes
     yield from Health(access, desired, running, peers, sources).routes
-
-
-async def listen(application: web.Application, settings: Settings) -> tuple[Listener, web.AppRunner]:
-    """Open the port of the API. Connections are accepted once the listener is entered.
-
-    Raises ProxyUnavailable, InvalidSettings.
-    """
-    tls = tls_of(settings.api_cert)
-    runner = web.AppRunner(
-        application,
-        access_log=None,
-        handle_signals=False,
-        shutdown_timeout=_SHUTDOWN_SECONDS,
-        keepalive_timeout=IDLE_SECONDS,
-        max_line_size=LINE_BYTES,
-        max_field_size=HEADER_BYTES,
-        auto_decompress=False,
-        lingering_time=LINGERING_SECONDS,
-    )
-    await runner.setup()
-    server = cast(web.Server, runner.server)  # set by setup()
-    server.request_handler = with_short_paths(server.request_handler)
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    connections = Connections(min(settings.api_connections, files // 2))
-    try:
-        return Listener(settings.ip, settings.port, server, tls, connections), runner
-    except OSError as error:
-        raise ProxyUnavailable(f"the API cannot listen on PORT {settings.port}: {error.strerror or error}") from None
 
 
 @web.middleware

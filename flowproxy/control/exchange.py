@@ -26,8 +26,8 @@ from flowproxy.errors import (
     ProxyUnavailable,
     ReplicaFailed,
 )
-from flowproxy.services.parse import parse
-from flowproxy.services.registry import Entry, Origin, Registry, Snapshot
+from flowproxy.services.admission import Admission, Channel, ServiceRequest
+from flowproxy.services.registry import Origin, Snapshot
 from flowproxy.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -61,9 +61,10 @@ class ExchangeStatus(NamedTuple):
 class Exchange:
     """`differing` says of each other replica why it is not the same as this one."""
 
-    def __init__(self, settings: Settings, registry: Registry, keyring: Keyring, replicas: Replicas) -> None:
+    def __init__(self, settings: Settings, admission: Admission, keyring: Keyring, replicas: Replicas) -> None:
         self._settings = settings
-        self._registry = registry
+        self._admission = admission
+        self._registry = admission.registry
         self._keyring = keyring
         self._replicas = replicas
         self._awake = asyncio.Event()
@@ -222,11 +223,13 @@ class Exchange:
             if record.changed > time.time() - REMOVALS_KEPT_SECONDS:
                 self._registry.remove(record.name, Origin.API, at=record.changed)
         else:
-            service = parse(record.content, self._settings.defaults_for_calls)
+            request = ServiceRequest(
+                Origin.API, record.created, record.content, changed=record.changed, channel=Channel.REPLICATED
+            )
+            service = self._admission.examine(request)
             if service.service_name != record.name:
                 raise InvalidService(record.name, (Problem("serviceName", service.service_name, "has another name"),))
-            entry = Entry(service, Origin.API, record.created, record.content, changed=record.changed)
-            self._registry.adopt(entry)
+            self._admission.enter(request, service)
 
 
 def _records(snapshot: Snapshot, certificates: Mapping[str, tuple[float, str]]) -> agreement.Records:

@@ -127,6 +127,15 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
     return service
 
 
+def name_in(parameters: Mapping[str, str]) -> str:
+    """Return the name that the parameters give the service; empty when they give none."""
+    name = parameters.get("serviceName")
+    if name:
+        return name
+    given = (key for key in sorted(parameters) if parameters[key] and service_parameter(key) == "serviceName")
+    return parameters.get(next(given, ""), "")
+
+
 def service_parameter(given: str) -> str | None:
     """Return the public name of the service's parameter that is written like this in some case; None if there is
     none."""

@@ -16,7 +16,7 @@ from echo import StartEcho, echoes
 from examples import Call, Example, StackService, interpolate, matches, read_page
 from support import free_port
 
-from flowproxy.sources.listing import as_service, parameters_of
+from flowproxy.sources.swarm.listing import as_service, parameters_of
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 FEATURES = sorted(page for page in (DOCS / "features").glob("*.md") if page.name != "README.md")
