@@ -48,8 +48,9 @@ class Stage:
         client = make_certificate("ann")[0]
         self._write("ann.pem", client)
         self._write("authority.pem", client.partition("\n\n")[0])
-        self._write("private.pem", pem := make_certificate("private.example.org")[0])
-        self._variables["PRIVATE_CERTIFICATE"] = pem.replace("\n", "\\n")
+        certificate = make_certificate("private.example.org")[0]
+        self._write("private.pem", certificate)
+        self._variables["PRIVATE_CERTIFICATE"] = certificate.replace("\n", "\\n")
         self._tls.load_cert_chain(self._write("echo.pem", make_certificate("echo")[0]))
         self._controller.begin(BIND_PORTS=str(self._ports["8000"]), CA_FILE=str(self._folder / "authority.pem"))
 
