@@ -10,6 +10,7 @@ import resource
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NoReturn, cast
@@ -35,11 +36,17 @@ from flowproxy.certificates.keyring import Keyring
 from flowproxy.cluster.replicas import Replicas
 from flowproxy.control.drift_watch import DriftWatch
 from flowproxy.control.exchange import Exchange
+from flowproxy.control.overlap_reports import OverlapReports
+from flowproxy.control.pipeline import Pipeline
+from flowproxy.control.quarantine import Quarantine
 from flowproxy.control.reconciler import Reconciler
+from flowproxy.control.rounds import Rounds
+from flowproxy.control.template_files import ServiceTemplateFiles, read_materials
 from flowproxy.errors import InvalidService, InvalidSettings, OwnedElsewhere, ProxyUnavailable
-from flowproxy.haproxy.proxy import Proxy, has_exporter, has_match_limits
+from flowproxy.haproxy.program import Program
+from flowproxy.haproxy.proxy import Proxy
 from flowproxy.logs import LoopFailures
-from flowproxy.rendering.configuration import Renderer
+from flowproxy.rendering.renderer import Renderer
 from flowproxy.routing.overlaps import Overlaps
 from flowproxy.routing.ownership import HostOwners
 from flowproxy.routing.table import compile_routes
@@ -82,27 +89,24 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         },
     )
     registry = Registry()
-    renderer = Renderer(
-        settings,
-        exporter=await has_exporter(settings.haproxy),
-        match_limits=await has_match_limits(settings.haproxy),
+    program = Program(settings.haproxy)
+    materials = replace(
+        read_materials(settings),
+        exporter=await program.has_exporter(),
+        match_limits=await program.has_match_limits(),
         run_user=_unprivileged_user(),
-        chroot=_empty_folder(settings.state_dir) if _may_chroot() else None,
+        chroot=str(_empty_folder(settings.state_dir)) if _may_chroot() else None,
         secrets=read_user_secrets(),
         service_connections=_quarter_of_connections(),
     )
-    judge = renderer if settings.uses_certificates else Renderer(settings.with_certificates)
+    renderer = Renderer(settings, materials)
+    judge = renderer if settings.uses_certificates else Renderer(settings.with_certificates, materials)
     checks = CertificateChecks(partial(_check_certificates, judge, proxy))
-    reconciler = Reconciler(
-        registry,
-        renderer,
-        proxy,
-        store,
-        checks,
-        tidy_after=settings.tidy_after,
-        overlaps=Overlaps(settings.traffic_ports),
-        owners=HostOwners() if settings.hosts == "stack" else None,
-    )
+    pipeline = Pipeline(renderer)
+    quarantine = Quarantine(pipeline, proxy, checks, HostOwners() if settings.hosts == "stack" else None)
+    rounds = Rounds(store, ServiceTemplateFiles(settings), pipeline, proxy, quarantine)
+    reports = OverlapReports(Overlaps(settings.traffic_ports))
+    reconciler = Reconciler(registry, rounds, proxy, reports, tidy_after=settings.tidy_after)
     drift_watch = DriftWatch(reconciler, proxy, settings.resync_interval)
     names = Names(registry)
     deprecations = Deprecations()
@@ -129,9 +133,9 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
     )
 
     async def work() -> None:
-        adopted = await proxy.attach()
+        adopted = await proxy.supervisor.attach()
         if not adopted and swarm is None:
-            await proxy.start_as_before()
+            await proxy.supervisor.start_as_before()
         if settings.api_token is None:
             _log.warning("the API is open", reason=UNGUARDED)
         saved = _remember(store, registry, None if adopted else settings.stale_after, with_swarm=swarm is not None)
@@ -162,7 +166,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
             "fallback": partial(_fall_back, reconciler, proxy, registry, saved),
             "drift": drift_watch.run,
             "replicas": exchange.run,
-            "haproxy": partial(proxy.watch, reconciler.forget_running),
+            "haproxy": partial(proxy.supervisor.watch, reconciler.forget_running),
             "announcement": partial(_announce, reconciler, registry, settings, adopted=adopted, demo=demo),
         }
         if swarm:
@@ -205,15 +209,15 @@ async def _stop(seconds: float, working: asyncio.Task[None], proxy: Proxy, liste
     deadline = loop.time() + seconds
     _log.info("stopping", drain_seconds=seconds)
     listener.stop()
-    await proxy.hold(within=seconds / 2)
+    await proxy.supervisor.hold(within=seconds / 2)
     working.cancel()
     await asyncio.wait({working}, timeout=_CANCEL_SECONDS)
-    await proxy.stop(within=max(deadline - loop.time(), 0))
+    await proxy.supervisor.stop(within=max(deadline - loop.time(), 0))
 
 
 async def _check_certificates(renderer: Renderer, proxy: Proxy, certificates: Sequence[Certificate]) -> None:
     """Has HAProxy look at these certificates without any service. Raises Rejected."""
-    await proxy.check(renderer.apart().render(compile_routes(()), {}, certificates))
+    await proxy.check(renderer.render(compile_routes(()), {}, certificates))
 
 
 def _remember(store: Store, registry: Registry, stale_after: float | None, *, with_swarm: bool) -> Known:
@@ -251,7 +255,7 @@ async def _fall_back(reconciler: Reconciler, proxy: Proxy, registry: Registry, s
         return
     now = registry.snapshot()
     if (now.tasks, now.addresses) == (saved.tasks, saved.addresses):
-        await proxy.start_as_before()
+        await proxy.supervisor.start_as_before()
     else:
         _log.warning("the configuration on disk is not used", reason="its servers are not where they were")
 

@@ -51,7 +51,8 @@ from flowproxy.errors import (
 )
 from flowproxy.haproxy.commands import ServerHealth
 from flowproxy.haproxy.drift import What
-from flowproxy.haproxy.proxy import Proxy, ProxyStatus
+from flowproxy.haproxy.proxy import Proxy
+from flowproxy.haproxy.statistics import ProxyStatus
 from flowproxy.routing.overlaps import Overlap
 from flowproxy.routing.table import Request, match
 from flowproxy.services.admission import Deprecations
@@ -278,7 +279,7 @@ class Api:
         if _is_distributed(request.query):
             replies = await self._pass_on(request, request.query)
             return web.Response(text="".join(reply.text.rstrip("\n") + "\n" for reply in replies))
-        return web.Response(text=self._reconciler.by_name(await self._proxy.statistics()))
+        return web.Response(text=await self._proxy.statistics.csv())
 
     # Its listener's
 
@@ -349,14 +350,14 @@ class Api:
     async def _health(self, backend: str) -> list[ServerHealth] | None:
         """None when HAProxy does not answer."""
         try:
-            return await self._proxy.health(self._reconciler.name_in_haproxy(backend))
+            return await self._proxy.statistics.health(backend)
         except ProxyUnavailable:
             return None
 
     async def status(self, request: web.Request) -> web.Response:
         """Without the token only whether we live."""
         outcome, snapshot = self._reconciler.outcome, self._registry.snapshot()
-        haproxy = await self._proxy.status()
+        haproxy = await self._proxy.statistics.status()
         ready = self._is_ready(haproxy)
         if not self._access.admits(request):
             return web.json_response({"version": __version__, "ready": ready})
@@ -383,7 +384,7 @@ class Api:
                 "reload_reasons": self._proxy.reloads,
                 "runtime_updates": self._proxy.runtime_updates,
                 "drift": {what: self._drift_watch.repaired[what] for what in What},
-                "old_workers": await self._proxy.old_workers(),
+                "old_workers": await self._proxy.statistics.old_workers(),
                 "services": len(snapshot.entries),
                 "quarantined": dict(outcome.quarantined),
                 "quarantined_certificates": self._keyring.refused,
@@ -398,7 +399,7 @@ class Api:
 
     async def ready(self, _: web.Request) -> web.Response:
         """Whether requests should be sent to this node: 200, or 503 before it serves and when it is about to stop."""
-        ready = self._is_ready(await self._proxy.status())
+        ready = self._is_ready(await self._proxy.statistics.status())
         return web.json_response({"ready": ready}, status=200 if ready else 503)
 
     def _is_ready(self, haproxy: ProxyStatus | None) -> bool:

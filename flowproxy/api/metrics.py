@@ -101,7 +101,7 @@ async def exposition(
 ) -> bytes:
     """The text format, HAProxy's figures behind ours."""
     registry = CollectorRegistry()
-    old_workers = await proxy.old_workers()
+    old_workers = await proxy.statistics.old_workers()
     figures = _Figures(reconciler, proxy, swarm, old_workers, refused_certificates, background_failures, drift_watch)
     registry.register(figures)
-    return generate_latest(registry) + reconciler.by_name(await proxy.exporter()).encode()
+    return generate_latest(registry) + (await proxy.statistics.exposition()).encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flowproxy.control.reconciler import Outcome
+from flowproxy.control.outcome import Outcome
 from flowproxy.haproxy.commands import ServerHealth
 from flowproxy.routing.overlaps import WARNING, Overlap
 from flowproxy.routing.table import Conflict, Request, Route, RouteTable, covers_host
