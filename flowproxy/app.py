@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -19,15 +20,22 @@ from flowproxy.certificates.keyring import Keyring
 from flowproxy.cluster.replicas import Replicas
 from flowproxy.control.drift_watch import DriftWatch
 from flowproxy.control.exchange import Exchange
+from flowproxy.control.overlap_reports import OverlapReports
+from flowproxy.control.pipeline import Pipeline
+from flowproxy.control.quarantine import Quarantine
 from flowproxy.control.reconciler import Reconciler
 from flowproxy.control.registration import Registration
+from flowproxy.control.rounds import Rounds
 from flowproxy.control.saved_state import SavedState
 from flowproxy.control.shutdown import leave, signalled, stop
 from flowproxy.control.startup import FirstLook, Greeting, announce, ask_at_once, take_over
+from flowproxy.control.template_files import ServiceTemplateFiles, read_materials
 from flowproxy.haproxy.privileges import empty_root, quarter_of_connections, unprivileged_user
-from flowproxy.haproxy.proxy import Proxy, has_exporter, has_match_limits
+from flowproxy.haproxy.program import Program
+from flowproxy.haproxy.proxy import Proxy
 from flowproxy.logs import LoopFailures
-from flowproxy.rendering.configuration import Renderer
+from flowproxy.rendering.materials import Materials
+from flowproxy.rendering.renderer import Renderer
 from flowproxy.routing.overlaps import Overlaps
 from flowproxy.routing.ownership import HostOwners
 from flowproxy.routing.table import compile_routes
@@ -55,20 +63,16 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
     admission = Admission(registry, _rules(settings))
     of_environment = Environment(admission, environment, settings.default_protocol)
     proxy = Proxy(settings)
-    renderer = await _renderer(settings)
-    judge = renderer if settings.uses_certificates else Renderer(settings.with_certificates)
+    materials = await _materials(settings)
+    renderer = Renderer(settings, materials)
+    judge = renderer if settings.uses_certificates else Renderer(settings.with_certificates, materials)
     checks = CertificateChecks(partial(_check_certificates, judge, proxy))
     store = Store(proxy.folder)
-    reconciler = Reconciler(
-        registry,
-        renderer,
-        proxy,
-        store,
-        checks,
-        tidy_after=settings.tidy_after,
-        overlaps=Overlaps(settings.traffic_ports),
-        owners=HostOwners() if settings.hosts == "stack" else None,
-    )
+    pipeline = Pipeline(renderer)
+    quarantine = Quarantine(pipeline, proxy, checks, HostOwners() if settings.hosts == "stack" else None)
+    rounds = Rounds(store, ServiceTemplateFiles(settings), pipeline, proxy, quarantine)
+    reports = OverlapReports(Overlaps(settings.traffic_ports))
+    reconciler = Reconciler(registry, rounds, proxy, reports, tidy_after=settings.tidy_after)
     drift_watch = DriftWatch(reconciler, proxy, settings.resync_interval)
     names = Names(registry)
     swarm = Swarm(admission, settings, environment)
@@ -101,7 +105,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         "fallback": partial(saved.fall_back, reconciler, proxy),
         "drift": drift_watch.run,
         "replicas": exchange.run,
-        "haproxy": partial(proxy.watch, reconciler.forget_running),
+        "haproxy": partial(proxy.supervisor.watch, reconciler.forget_running),
         "announcement": partial(announce, reconciler, registry, settings, demo=demo),
     }
     if with_swarm:
@@ -144,13 +148,15 @@ def _rules(settings: Settings) -> Rules:
     return Rules(listed, settings.defaults_for_calls, settings.takes)
 
 
-async def _renderer(settings: Settings) -> Renderer:
-    return Renderer(
-        settings,
-        exporter=await has_exporter(settings.haproxy),
-        match_limits=await has_match_limits(settings.haproxy),
+async def _materials(settings: Settings) -> Materials:
+    program = Program(settings.haproxy)
+    chroot = empty_root(settings.state_dir)
+    return replace(
+        read_materials(settings),
+        exporter=await program.has_exporter(),
+        match_limits=await program.has_match_limits(),
         run_user=unprivileged_user(),
-        chroot=empty_root(settings.state_dir),
+        chroot=str(chroot) if chroot else None,
         secrets=read_user_secrets(),
         service_connections=quarter_of_connections(),
     )
@@ -158,4 +164,4 @@ async def _renderer(settings: Settings) -> Renderer:
 
 async def _check_certificates(renderer: Renderer, proxy: Proxy, certificates: Sequence[Certificate]) -> None:
     """Have HAProxy look at these certificates without any service. Raises Rejected."""
-    await proxy.check(renderer.apart().render(compile_routes(()), {}, certificates))
+    await proxy.check(renderer.render(compile_routes(()), {}, certificates))

@@ -18,7 +18,7 @@ from flowproxy.api.schemas import (
     ServiceFields,
     UserAgents,
 )
-from flowproxy.control.reconciler import Outcome
+from flowproxy.control.outcome import Outcome
 from flowproxy.features import Parameters
 from flowproxy.haproxy.commands import ServerHealth
 from flowproxy.routing.overlaps import WARNING, Overlap

@@ -221,7 +221,7 @@ class ReportCalls:
         if is_distributed(request.query):
             replies = await self._peers.pass_on(request, request.query)
             return web.Response(text="".join(one.text.rstrip("\n") + "\n" for one in replies))
-        return web.Response(text=self._reconciler.by_name(await self._proxy.statistics()))
+        return web.Response(text=await self._proxy.statistics.csv())
 
     async def first_listing(self, _: web.Request) -> web.Response:
         """Say whether what there was at the start is applied, that of a listener included where no Swarm is watched."""

@@ -81,6 +81,5 @@ class _Figures(Collector):
 async def exposition(running: Running, swarm: SwarmStatus) -> bytes:
     """Return all figures in the text format of Prometheus, HAProxy's behind ours."""
     registry = CollectorRegistry()
-    registry.register(_Figures(running, swarm, await running.proxy.old_workers()))
-    haproxy = running.reconciler.by_name(await running.proxy.exporter())
-    return generate_latest(registry) + haproxy.encode()
+    registry.register(_Figures(running, swarm, await running.proxy.statistics.old_workers()))
+    return generate_latest(registry) + (await running.proxy.statistics.exposition()).encode()

@@ -33,7 +33,8 @@ from flowproxy.control.reconciler import Reconciler
 from flowproxy.errors import ProxyUnavailable
 from flowproxy.haproxy.commands import ServerHealth
 from flowproxy.haproxy.drift import What
-from flowproxy.haproxy.proxy import Proxy, ProxyStatus
+from flowproxy.haproxy.proxy import Proxy
+from flowproxy.haproxy.statistics import ProxyStatus
 from flowproxy.routing.overlaps import Overlap
 from flowproxy.routing.table import match
 from flowproxy.services.registry import Registry
@@ -58,17 +59,15 @@ class Services:
 
     async def list(self, _: web.Request) -> web.Response:
         snapshot, outcome = self._registry.snapshot(), self._reconciler.outcome
-        names, remarks = sorted(snapshot.entries.keys() | snapshot.invalid.keys()), snapshot.remarks
+        remarks = snapshot.remarks
+        names = sorted(snapshot.entries.keys() | snapshot.invalid.keys())
         overlaps: dict[str, list[Overlap]] = defaultdict(list)
         for overlap in await all_overlaps(self._reconciler):
             overlaps[overlap.taker].append(overlap)
             overlaps[overlap.loser].append(overlap)
         return reply(
             ServicesAnswer(
-                [
-                    service_answer(n, snapshot.entries.get(n), outcome, snapshot.remarks.get(n), overlaps[n])
-                    for n in names
-                ]
+                [service_answer(n, snapshot.entries.get(n), outcome, remarks.get(n), overlaps[n]) for n in names]
             )
         )
 
@@ -101,7 +100,7 @@ class Services:
     async def _health(self, backend: str) -> Sequence[ServerHealth] | None:
         """None when HAProxy does not answer."""
         try:
-            return await self._proxy.health(self._reconciler.name_in_haproxy(backend))
+            return await self._proxy.statistics.health(backend)
         except ProxyUnavailable:
             return None
 
@@ -126,7 +125,7 @@ class Health:
         """Say how this replica is; without the token only whether it lives."""
         running, snapshot = self._running, self._desired.registry.snapshot()
         outcome, proxy = running.reconciler.outcome, running.proxy
-        haproxy = await proxy.status()
+        haproxy = await proxy.statistics.status()
         ready = self._is_ready(haproxy)
         if not self._access.admits(request):
             return reply(ShortStatus(version=__version__, ready=ready))
@@ -142,7 +141,7 @@ class Health:
             reload_reasons=dict(proxy.reloads),
             runtime_updates=proxy.runtime_updates,
             drift={what: running.drift_watch.repaired[what] for what in What},
-            old_workers=await proxy.old_workers(),
+            old_workers=await proxy.statistics.old_workers(),
             services=len(snapshot.entries),
             quarantined=dict(outcome.quarantined),
             quarantined_certificates=running.keyring.refused,
@@ -159,7 +158,7 @@ class Health:
     async def ready(self, _: web.Request) -> web.Response:
         """Say whether requests should be sent to this node: 200, or 503 before it serves and when it is about to
         stop."""
-        ready = self._is_ready(await self._running.proxy.status())
+        ready = self._is_ready(await self._running.proxy.statistics.status())
         return reply(Ready(ready=ready), status=200 if ready else 503)
 
     async def metrics(self, _: web.Request) -> web.Response:

@@ -62,7 +62,7 @@ class SavedState:
             return
         now = self._registry.snapshot()
         if (now.tasks, now.addresses) == (self._endpoints.tasks, self._endpoints.addresses):
-            await proxy.start_as_before()
+            await proxy.supervisor.start_as_before()
         else:
             _log.warning("the configuration on disk is not used", reason="its servers are not where they were")
 

@@ -47,7 +47,7 @@ async def stop(
     deadline = loop.time() + settings.drain_timeout
     _log.info("stopping", drain_seconds=settings.drain_timeout)
     stop_listening()
-    await proxy.hold(within=settings.drain_timeout / 2)
+    await proxy.supervisor.hold(within=settings.drain_timeout / 2)
     working.cancel()
     await asyncio.wait({working}, timeout=CANCEL_SECONDS)
-    await proxy.stop(within=max(deadline - loop.time(), 0))
+    await proxy.supervisor.stop(within=max(deadline - loop.time(), 0))

@@ -53,9 +53,9 @@ async def take_over(proxy: Proxy, saved: SavedState, *, with_swarm: bool) -> Non
 
     With a Swarm it is not started yet: the addresses of its tasks may be those of others by now.
     """
-    adopted = await proxy.attach()
+    adopted = await proxy.supervisor.attach()
     if not adopted and not with_swarm:
-        await proxy.start_as_before()
+        await proxy.supervisor.start_as_before()
     saved.restore(adopted=adopted)
 
 
