@@ -35,3 +35,28 @@ class Background:
                 pause = _FIRST_PAUSE_SECONDS
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+class WakeUp:
+    """Wakes one loop. A call that comes while the loop is busy is not missed."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    @property
+    def is_called(self) -> bool:
+        """Whether the next wait returns at once."""
+        return self._event.is_set()
+
+    def call(self) -> None:
+        self._event.set()
+
+    async def wait(self, within: float | None = None) -> bool:
+        """Return True after a call, which is used up by that, or False after so many seconds without one."""
+        try:
+            async with asyncio.timeout(within):
+                await self._event.wait()
+        except TimeoutError:
+            return False
+        self._event.clear()
+        return True

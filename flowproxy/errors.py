@@ -59,6 +59,10 @@ class InvalidCertificate(ValueError):
     """A PEM file that HAProxy should not be given. What it was to replace stays."""
 
 
+class NotStored(Exception):
+    """Something that should be kept cannot be written: the disk is full, say. Nothing was changed."""
+
+
 class OwnedElsewhere(Exception):
     """The service is described by a source that outranks the caller, and differently."""
 
@@ -85,6 +89,10 @@ class Rejected(Exception):
         self.services = frozenset(services)
         self.lines = tuple(lines)
         super().__init__(message)
+
+
+class ParameterRejected(Rejected):
+    """HAProxy refuses the value of a parameter of a service; the message begins with the parameter."""
 
 
 class ForeignHost(Rejected):

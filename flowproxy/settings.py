@@ -15,14 +15,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, AliasGenerator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AliasChoices, AliasGenerator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from flowproxy.errors import InvalidSettings, Problem
-from flowproxy.services.model import Defaults, Flag, Lines, Port, Service, Words
+from flowproxy.features import Defaults
+from flowproxy.services.model import Service
 from flowproxy.services.users import complete
 from flowproxy.text.lines import Level
 from flowproxy.text.quoting import word
+from flowproxy.text.values import Flag, Lines, Port, Words
 
 Seconds = Annotated[int, Field(ge=1, le=30 * 86400)]
 
@@ -203,8 +205,9 @@ class Settings(BaseSettings):
     healthcheck: Flag = Field(True, description="Whether the container's health check really checks.")
 
     # Ours
-    state_dir: Path = Field(
+    state_dir: Annotated[Path, AfterValidator(Path.resolve)] = Field(
         Path(".flowproxy"),
+        validate_default=True,
         validation_alias=_own("STATE_DIR"),
         description="Folder of everything that is written: the configuration, the sockets, the services put by API.",
     )
@@ -447,7 +450,7 @@ class Settings(BaseSettings):
     @property
     def crt_list(self) -> Path:
         """The list of certificates, by the path that HAProxy knows it under."""
-        return self.crt_list_path or self.state_dir.resolve() / "crt-list.txt"
+        return self.crt_list_path or self.state_dir / "crt-list.txt"
 
     @property
     def stats_on_traffic(self) -> bool:

@@ -12,7 +12,7 @@ from typing import NoReturn, TypeAlias
 import structlog
 
 from flowproxy.certificates.checks import CertificateChecks
-from flowproxy.errors import InvalidCertificate, ProxyUnavailable
+from flowproxy.errors import InvalidCertificate, NotStored, ProxyUnavailable
 from flowproxy.files import TEMPORARY, settle, write_whole
 from flowproxy.services.certificate import Certificate, read_certificate
 from flowproxy.services.registry import Registry
@@ -64,18 +64,25 @@ class Keyring:
         """Keeps a certificate that came by API, and when it did where it is to be shared with other replicas; returns
         the registry's generation that holds it.
 
-        Raises InvalidCertificate, ProxyUnavailable when HAProxy cannot be asked, and OSError when it cannot be written;
-        then nothing has changed.
+        Raises InvalidCertificate, ProxyUnavailable when HAProxy cannot be asked, and NotStored when it cannot be
+        written; then nothing has changed.
         """
+        _require_seen(name)
         certificate = read_certificate(name, content)
-        if name.endswith(TEMPORARY):
-            raise InvalidCertificate(f"certificate {name}: its name must not end with {TEMPORARY}")
-        refusals = await self._checks.refusals([certificate])
+        try:
+            refusals = await self._checks.refusals([certificate])
+        except OSError as error:
+            raise NotStored(f"HAProxy cannot check certificate {name}: {error.strerror}") from None
         if certificate.pem in refusals:
             raise InvalidCertificate(f"certificate {name}: {refusals[certificate.pem]}")
         path = self.folder / name
         async with self._changing:
-            await asyncio.to_thread(_write, path, certificate.pem)
+            try:
+                await asyncio.to_thread(_write, path, certificate.pem)
+            except IsADirectoryError:
+                raise InvalidCertificate(f"certificate {name}: {path} is a folder; give another name") from None
+            except OSError as error:
+                raise NotStored(f"{path} cannot be written: {error.strerror}") from None
             # Two contents of the same length within one tick of the clock look alike.
             self._marks = {other: mark for other, mark in self._marks.items() if other != path}
             if changed is not None:
@@ -178,6 +185,15 @@ def _files(folder: Path, secrets: Path) -> Iterator[Path]:
             for path in sorted(place.iterdir()):
                 if path.is_file() and ours(path.name) and not path.name.endswith(TEMPORARY):
                     yield path
+
+
+def _require_seen(name: str) -> None:
+    """Raise InvalidCertificate for the name of a file that a look passes over, because it may not be whole yet."""
+    if name.endswith(TEMPORARY):
+        raise InvalidCertificate(
+            f"certificate {name}: files whose names end with {TEMPORARY} are not read, because they may be half"
+            f" written; call it {name}.pem"
+        )
 
 
 def _read_notes(path: Path | None) -> dict[str, Note]:

@@ -19,7 +19,7 @@ from flowproxy.errors import InvalidService, NotReplica, Problem, ReplicaFailed
 from flowproxy.services.certificate import Certificate
 from flowproxy.settings import Settings
 from flowproxy.sources.host_names import Names
-from flowproxy.sources.swarm import own_interfaces
+from flowproxy.sources.own_networks import own_interfaces
 
 _log = structlog.get_logger(__name__)
 

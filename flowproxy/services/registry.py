@@ -51,6 +51,7 @@ class Snapshot(NamedTuple):
 
     `confirmed` is when the last complete listing confirmed all of them, in seconds since 1970. `stopping` says that
     the node is about to leave. `removed` are services that calls of the API have removed, with when they did.
+    `remarks` are what the owners of services should know of where they run.
     """
 
     generation: int
@@ -62,6 +63,7 @@ class Snapshot(NamedTuple):
     confirmed: float | None = None
     stopping: bool = False
     removed: Mapping[str, float] = {}
+    remarks: Mapping[str, str] = {}
 
     @property
     def endpoints(self) -> Mapping[str, tuple[Endpoint, ...]]:
@@ -76,7 +78,7 @@ class Registry:
         self.on_change = on_change
         self._generation = 0
         self._entries: dict[str, Entry] = {}
-        self._invalid: dict[str, str] = {}
+        self._invalid: dict[str, tuple[Origin, str]] = {}
         self._tasks: dict[str, tuple[Endpoint, ...]] = {}
         self._addresses: dict[str, tuple[Endpoint, ...]] = {}
         self._certificates: dict[str, Certificate] = {}
@@ -132,11 +134,18 @@ class Registry:
             self._enter(name, None)
         return self.put(entry)
 
-    def refuse(self, name: str, reason: str) -> int:
-        """Notes that a service's parameters are wrong; its last good version, if there is one, stays."""
-        if self._invalid.get(name) == reason:
+    def refuse(self, name: str, origin: Origin, reason: str) -> int:
+        """Note that a service's parameters are wrong; its last good version, if there is one, stays."""
+        if self._invalid.get(name) == (origin, reason):
             return self._generation
-        self._invalid[name] = reason
+        self._invalid[name] = (origin, reason)
+        return self._changed()
+
+    def withdraw_refusal(self, name: str, origin: Origin) -> int:
+        """Forget that a source described a service wrongly."""
+        if name not in self._invalid or self._invalid[name][0] != origin:
+            return self._generation
+        del self._invalid[name]
         return self._changed()
 
     def remove(self, name: str, origin: Origin, at: float | None = None) -> int:
@@ -148,6 +157,7 @@ class Registry:
         if present and present.origin.outranks(origin):
             raise OwnedElsewhere(f"service {name}: its parameters come from {present.origin}; remove it there")
         self._enter(name, None)
+        self._remarks.pop(name, None)
         was_wrong = self._invalid.pop(name, None)
         if at is not None:
             self.note_removal(name, at)
@@ -169,9 +179,10 @@ class Registry:
         """Forgets the services of one source that its complete listing no longer holds."""
         keep = frozenset(names)
         gone = [name for name, entry in self._entries.items() if entry.origin == origin and name not in keep]
-        wrong = [name for name in self._invalid if name not in keep and name not in self._entries]
+        wrong = [name for name, (source, _) in self._invalid.items() if source == origin and name not in keep]
         for name in gone:
             self._enter(name, None)
+            self._remarks.pop(name, None)
         for name in {*gone, *wrong}:
             self._invalid.pop(name, None)
         return self._changed() if gone or wrong else self._generation
@@ -201,9 +212,6 @@ class Registry:
             self._remarks[name] = text
         return True
 
-    def remark_on(self, name: str) -> str | None:
-        return self._remarks.get(name)
-
     def confirm(self, at: float | None) -> None:
         """Notes when a complete listing confirmed all endpoints; a time alone changes nothing that is served."""
         self._confirmed = at
@@ -229,20 +237,21 @@ class Registry:
         return self._addresses.get(host)
 
     def refusal(self, name: str) -> str | None:
-        """Why a service's parameters are wrong."""
-        return self._invalid.get(name)
+        """Return why a service's parameters are wrong; None when they are not."""
+        return self._invalid[name][1] if name in self._invalid else None
 
     def snapshot(self) -> Snapshot:
         return Snapshot(
             self._generation,
             dict(self._entries),
-            dict(self._invalid),
+            {name: reason for name, (_, reason) in self._invalid.items()},
             dict(self._tasks),
             dict(self._addresses),
             dict(self._certificates),
             self._confirmed,
             self._stopping,
             dict(self._removed),
+            dict(self._remarks),
         )
 
     def _enter(self, name: str, entry: Entry | None) -> None:

@@ -332,7 +332,7 @@ def test_garbage_in_a_backend_is_that_services_error_alone(controller: Controlle
     web(backendExtra="http-request set-header X-A 1")
     answer = web(backendExtra="garbage here")
 
-    assert answer.status == 500
+    assert answer.status == 400
     assert "garbage" in answer.json["Message"]
     assert headers_seen(controller.get("/"))["x-a"] == "1"
     assert controller.get("/other").status == 200

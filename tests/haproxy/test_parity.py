@@ -726,7 +726,7 @@ def test_t115_a_good_version_goes_on_when_a_bad_one_comes(proxy: Proxy) -> None:
     """Differs: the good one was taken away."""
     try:
         assert proxy.put("svc", at()).status == 200
-        assert proxy.put("svc", at(backendExtra="garbage")).status == 500
+        assert proxy.put("svc", at(backendExtra="garbage")).status == 400
         assert proxy.matches("/demo", "A") is None
     finally:
         proxy.remove("svc")

@@ -8,12 +8,13 @@ from hypothesis import given
 from routing_cases import candidate
 
 from flowproxy.errors import InvalidService, Rejected
+from flowproxy.features import Defaults
 from flowproxy.haproxy.commands import commands
 from flowproxy.haproxy.plan import AddEntry, Change, SetEntry
 from flowproxy.rendering.configuration import map_text
 from flowproxy.routing.ownership import HostOwners
 from flowproxy.routing.table import EXACT, WILDCARD, compile_routes
-from flowproxy.services.model import Candidate, Defaults
+from flowproxy.services.model import Candidate
 from flowproxy.services.parse import parse
 
 WEB = {"serviceName": "web", "servicePath": "/", "port": "80"}

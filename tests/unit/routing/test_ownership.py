@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from flowproxy.features import Defaults
 from flowproxy.routing.ownership import HostOwners, settled
-from flowproxy.services.model import Candidate, Defaults
+from flowproxy.services.admission import Admission, Rules
+from flowproxy.services.model import Candidate
 from flowproxy.services.parse import parse
 from flowproxy.services.registry import Entry, Origin, Registry
 from flowproxy.services.store import Store
@@ -90,8 +92,11 @@ def test_a_services_stack_is_saved_and_a_label_cannot_claim_one(tmp_path: Path) 
     parameters = {"serviceName": "web", "servicePath": "/", "port": "80", "stack": "other"}
     registry = Registry()
     registry.put(Entry(parse(parameters), Origin.SWARM, 1, parameters, "shop"))
-    Store(tmp_path, dict.fromkeys(Origin, Defaults())).save(registry.snapshot())
-    (entry,) = Store(tmp_path, dict.fromkeys(Origin, Defaults())).load()
+    Store(tmp_path).save(registry.snapshot())
+    restored = Registry()
+    admission = Admission(restored, Rules(dict.fromkeys(Origin, Defaults()), Defaults()))
+    Store(tmp_path).load(admission.admit_listed)
+    (entry,) = restored.snapshot().entries.values()
 
     assert entry.stack == "shop"
     assert entry.candidate.owner == "stack shop"

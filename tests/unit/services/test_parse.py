@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowproxy.errors import InvalidService, Problem, UnroutedService
-from flowproxy.services.model import Defaults, HeaderMatch, Service
+from flowproxy.features import Defaults
+from flowproxy.features.matching import HeaderMatch
+from flowproxy.services.model import Service
 from flowproxy.services.parse import DESTINATION_PARAMETERS, SERVICE_PARAMETERS, deprecated, nearest, parse
 
 WEB = {"serviceName": "web", "servicePath": "/", "port": "80"}

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from flowproxy.sources.departures import Departures
-from flowproxy.sources.listing import Task
+from flowproxy.sources.swarm.departures import Departures
+from flowproxy.sources.swarm.listing import Task
 
 NO_NODES: frozenset[str] = frozenset()
 OLD = Task("old", "web", "running", "running", (), "n1")

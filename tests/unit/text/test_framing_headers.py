@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flowproxy.errors import InvalidService
-from flowproxy.services.model import Defaults
+from flowproxy.features import Defaults
 from flowproxy.services.parse import parse
 from flowproxy.text.framing_headers import FRAMING
 from flowproxy.text.lines import Level

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from raw_lines import ALLOWED, REFUSED
 
 from flowproxy.errors import InvalidService, Untrusted
-from flowproxy.services.model import Defaults
+from flowproxy.features import Defaults
 from flowproxy.services.parse import parse
 from flowproxy.text.lines import Level, reads_files, require_network_addresses, texts_of, words_of
 from flowproxy.text.safe_lines import OWN_VARIABLES, check_lines

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from flowproxy.sources.listing import Task, serving
+from flowproxy.sources.swarm.listing import Task, serving
 
 _READY_AFTER_S = 2.0  # a task that has run for so long listens, or HAProxy's checks say that it does not
 _SERVES_ON_S = 2.0  # a request that is sent later may meet the end of the task

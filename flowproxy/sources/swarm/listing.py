@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeVar
 
+from flowproxy.errors import SwarmUnavailable
 from flowproxy.services.model import Endpoint
 from flowproxy.services.parse import service_parameter
+from flowproxy.sources.own_networks import Interface, Network
 
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
-Interface: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+T = TypeVar("T")
 
 _STACK = "com.docker.stack.namespace"
 _OF_THE_SERVICE = {"serviceName", "replicas"}
@@ -70,6 +71,14 @@ class Task(NamedTuple):
     def changing(self) -> bool:
         coming = self.desired in ("running", "ready") and self.state in _ON_THE_WAY
         return coming or self.stopping
+
+
+def understood(read: Callable[[Any], T], answer: object) -> T:
+    """Return what an answer means. Raises SwarmUnavailable for one that is JSON but not what the Docker API says."""
+    try:
+        return read(answer)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SwarmUnavailable(f"an answer of the daemon is not understood: {error!r}") from error
 
 
 def as_service(raw: Mapping[str, Any]) -> SwarmService:
@@ -170,7 +179,7 @@ def public_name(service: SwarmService, prefix: str) -> str:
 
 def names_of(services: Iterable[SwarmService], prefix: str) -> dict[str, str]:
     """The name of each service's route, by its id. Nobody takes a name from another one: a short name that is the whole
-    name of another service, or the short one of an elder, is not granted; then the whole name serves."""
+    name of another service, or the short one of an older one, is not granted; then the whole name serves."""
     listed = list(services)
     taken = {service.name for service in listed}
     names = {service.id: service.name for service in listed}
