@@ -135,7 +135,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         registry.touch()
         loops: dict[str, Callable[[], Awaitable[None]]] = {
             "names": partial(_look_names_up, names, swarm),
-            "certificates": keyring.run,
+            "certificates": partial(keyring.run, settings.resync_interval),
             "listeners": informants.run,
             "reconciler": partial(_reconcile, reconciler, names, swarm),
             "fallback": partial(_fall_back, reconciler, proxy, registry, saved),

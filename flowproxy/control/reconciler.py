@@ -344,9 +344,7 @@ class Reconciler:
         conflicts = table.conflicts + listening.conflicts + clashes
         return replace(table, conflicts=conflicts, warnings=listening.warnings), wanted
 
-    async def _offenders(
-        self, snapshot: Snapshot, unsaved: Container[str], error: Rejected
-    ) -> dict[str, Refused]:
+    async def _offenders(self, snapshot: Snapshot, unsaved: Container[str], error: Rejected) -> dict[str, Refused]:
         """The new or changed services that HAProxy refuses, alone or beside those that it accepted."""
         entries = snapshot.entries
         good = {name: entry for name, entry in self._accepted.items() if name in entries}
@@ -381,9 +379,7 @@ class Reconciler:
             break
         return found
 
-    async def _search(
-        self, good: dict[str, Entry], names: list[str], snapshot: Snapshot
-    ) -> dict[str, Refused]:
+    async def _search(self, good: dict[str, Entry], names: list[str], snapshot: Snapshot) -> dict[str, Refused]:
         """Halves the suspects until those are left that fail beside the good ones; the others are added to these."""
         suspects = {name: snapshot.entries[name] for name in names}
         try:
