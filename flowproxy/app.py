@@ -99,7 +99,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
     registry.on_change = wake
     loops: dict[str, Callable[[], Awaitable[None]]] = {
         "names": first_look.look_names_up,
-        "certificates": keyring.run,
+        "certificates": partial(keyring.run, settings.resync_interval),
         "listeners": listeners.run,
         "reconciler": partial(first_look.reconcile, reconciler),
         "fallback": partial(saved.fall_back, reconciler, proxy),

@@ -24,6 +24,7 @@ from flowproxy.services.model import Service
 from flowproxy.services.users import complete
 from flowproxy.text.lines import Level
 from flowproxy.text.quoting import word
+from flowproxy.text.validation import rule_of
 from flowproxy.text.values import Flag, Lines, Port, Words
 
 Seconds = Annotated[int, Field(ge=1, le=30 * 86400)]
@@ -484,7 +485,7 @@ def read_settings(secrets: Path | None = None, **given: Any) -> Settings:
         lines = []
         for wrong in error.errors():
             name = _public_name(str(wrong["loc"][0]))
-            rule = wrong["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            rule = rule_of(wrong)
             problem = Problem(name, str(wrong["input"]), rule)
             lines.append(f"{name}: (hidden): {rule}" if name in _SECRET else str(problem))
         raise InvalidSettings("\n".join(lines)) from None

@@ -74,10 +74,6 @@ class Proxy:
         return text
 
 
-def _is_in(said: str, text: str) -> bool:
-    return text.lower() in said.lower()
-
-
 def check(proxy: Proxy, behaviour: Behaviour) -> None:
     """Registers, asks, and leaves nothing behind."""
     try:

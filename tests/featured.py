@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from configurations import RENDERER
+
 from flowproxy.features import Change, Defaults
 from flowproxy.haproxy.plan import (
     AddCertificate,
@@ -15,16 +17,15 @@ from flowproxy.haproxy.plan import (
     SetEntry,
     make_plan,
 )
-from flowproxy.rendering.configuration import Configuration, Renderer, Section
+from flowproxy.rendering.configuration import Configuration
+from flowproxy.rendering.sections import Section
 from flowproxy.routing.ports import HttpNames, compile_listeners
 from flowproxy.routing.table import compile_routes
 from flowproxy.services.model import Candidate, Endpoint
 from flowproxy.services.parse import parse
-from flowproxy.settings import Settings
 
 PLAIN = {"serviceName": "web", "servicePath": "/", "port": "80"}
 _ENDPOINTS = {host: (Endpoint.of_address("10.0.0.1"),) for host in ("web", "www")}
-_RENDERER = Renderer(Settings())
 
 
 def configuration(*services: dict[str, str], defaults: Defaults | None = None) -> Configuration:
@@ -33,9 +34,9 @@ def configuration(*services: dict[str, str], defaults: Defaults | None = None) -
     candidates = [Candidate(service, created) for created, service in enumerate(given)]
     table = compile_routes(candidates)
     with_ports = [candidate for candidate in candidates if candidate.service.has_ports]
-    http = _RENDERER.http_ports(certified=False)
+    http = RENDERER.http_ports(certified=False)
     listening = compile_listeners(with_ports, http, HttpNames(table, frozenset()))
-    return _RENDERER.apart().render(table, _ENDPOINTS, (), listening)
+    return RENDERER.render(table, _ENDPOINTS, (), listening)
 
 
 def section(parameters: dict[str, str]) -> Section:

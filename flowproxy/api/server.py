@@ -66,7 +66,9 @@ def application(access: Access, desired: Desired, running: Running, peers: Peers
     """Return the application with every path of the API."""
     application = web.Application(middlewares=[answer_errors, access.middleware], client_max_size=BODY_BYTES)
     for route in _routes(access, desired, running, peers, sources):
-        application.router.add_route(route.method, route.path, route.handler)
+        methods = ("GET", "HEAD") if route.method == "GET" else (route.method,)
+        for method in methods:
+            application.router.add_route(method, route.path, route.handler)
     return application
 
 

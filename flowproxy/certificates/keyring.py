@@ -12,6 +12,7 @@ from typing import NoReturn, TypeAlias
 import structlog
 
 from flowproxy.certificates.checks import CertificateChecks
+from flowproxy.certificates.watch import FolderWatch
 from flowproxy.errors import InvalidCertificate, NotStored, ProxyUnavailable
 from flowproxy.files import TEMPORARY, settle, write_whole
 from flowproxy.services.certificate import Certificate, read_certificate
@@ -19,7 +20,7 @@ from flowproxy.services.registry import Registry
 
 _log = structlog.get_logger(__name__)
 
-_LOOK_SECONDS = 5.0
+_RETRY_SECONDS = 5.0  # where HAProxy or the folder did not answer
 
 Mark: TypeAlias = tuple[int, int, int, int]
 Note: TypeAlias = tuple[float, str]  # when it came by API, and a digest of what came
@@ -44,16 +45,21 @@ class Keyring:
         self._marks: Mapping[Path, Mark] = {}
         self._used: Mapping[Path, Certificate] = {}
         self._refused: Mapping[Path, str] = {}
+        self._unfinished = False  # the last look saw files that nobody could judge, or did not see all
 
     @property
     def refused(self) -> dict[str, str]:
         """The files that are not used, each with the reason."""
         return {str(path): reason for path, reason in self._refused.items()}
 
-    async def run(self) -> NoReturn:
+    async def run(self, longest_pause_s: float) -> NoReturn:
+        """Look whenever something changes in the folders, and every `longest_pause_s` seconds all the same, because
+        network file systems do not report what other machines change."""
+        watch = FolderWatch(self.folder, self._secrets)
         while True:
+            await watch.begin()  # before the look, so that it misses nothing
             await self.look()
-            await asyncio.sleep(_LOOK_SECONDS)
+            await watch.changed(min(longest_pause_s, _RETRY_SECONDS) if self._unfinished else longest_pause_s)
 
     async def look(self) -> int:
         """Takes over what changed since the last look; returns the registry's generation that holds it."""
@@ -117,6 +123,7 @@ class Keyring:
         return [found for path, found in sorted(self._used.items()) if path.parent == self.folder]
 
     async def _look(self) -> int:
+        self._unfinished = True
         try:
             marks, changed = await asyncio.to_thread(_read_changes, self.folder, self._secrets, self._marks)
         except OSError as error:
@@ -137,6 +144,7 @@ class Keyring:
         for path, reason in troubles.items():
             if self._refused.get(path) != reason:
                 _log.warning("certificate is not used", file=str(path), reason=reason)
+        self._unfinished = False
         self._marks = marks
         self._refused = troubles | {
             path: reason for path, reason in self._refused.items() if path in marks and path not in changed

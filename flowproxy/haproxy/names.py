@@ -47,8 +47,9 @@ class BackendNames:
 
     def _renamed(self, rows: Iterable[list[str]]) -> Iterable[list[str]]:
         for row in rows:
-            own = self.own(row[0]) if row else ""
-            if own is not None:
+            if not row:
+                yield row
+            elif (own := self.own(row[0])) is not None:
                 yield [own, *row[1:]]
 
     def _sample(self, line: str) -> str | None:

@@ -8,13 +8,12 @@ from typing import NamedTuple
 
 from flowproxy.features import FEATURES
 from flowproxy.features.paths import Rewrite
-from flowproxy.features.users import User
 from flowproxy.rendering.materials import Materials
 from flowproxy.rendering.servers import Server
 from flowproxy.rendering.templates import Templates
 from flowproxy.routing.table import Backend
 from flowproxy.services.model import Service
-from flowproxy.services.users import NOBODY, complete, users_of
+from flowproxy.services.users import NOBODY, User, complete, users_of
 from flowproxy.settings import Settings
 from flowproxy.text.patterns import limited, reach_of
 from flowproxy.text.quoting import comment, word

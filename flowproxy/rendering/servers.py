@@ -27,7 +27,7 @@ class Placed(NamedTuple):
     """The servers of a backend, and the endpoints that they were made of."""
 
     backend: Backend
-    found: tuple[tuple[Endpoint, ...], ...]
+    found: list[tuple[Endpoint, ...]]
     servers: tuple[Server, ...]
 
 
@@ -35,7 +35,7 @@ def place(backends: Iterable[Backend], endpoints: Endpoints, known: Mapping[str,
     """Return the servers of each backend, by its name; those that are `known` and the same are the same objects."""
     placed = {}
     for backend in backends:
-        found = tuple(endpoints.get(host, ()) for host, _ in backend.targets)
+        found = [endpoints.get(host, ()) for host, _ in backend.targets]
         before = known.get(backend.name)
         if before and before.backend is backend and before.found == found:
             placed[backend.name] = before

@@ -18,6 +18,7 @@ from flowproxy.services.policy import beyond
 from flowproxy.services.protection import LONGEST_NAME, misplaced, unknown
 from flowproxy.services.safeguards import better_protected, told_apart
 from flowproxy.text.secrets import shown_value, without_secrets_in_text
+from flowproxy.text.validation import rule_of
 from flowproxy.text.values import checked_domain, checked_line, checked_path
 
 M = TypeVar("M", bound=Parameters)
@@ -337,7 +338,7 @@ def _validate(
             key = str(wrong["loc"][0])
             if key not in wrong_names:  # of a list with many wrong items the first is enough to say
                 wrong_names.add(key)
-                rule = wrong["msg"].removeprefix("Value error, ").removeprefix("Input ")
+                rule = rule_of(wrong)
                 value = without_secrets_in_text(shown_value(key, str(given.get(key, ""))))
                 problems.append(Problem(key + suffix if key in own else key, value, without_secrets_in_text(rule)))
         good = {key: value for key, value in values.items() if key not in wrong_names}

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from flowproxy import background
-from flowproxy.background import Background
+from flowproxy.background import Background, WakeUp
 
 
 def test_a_mistake_is_counted_and_the_loop_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +35,12 @@ def test_it_ends_when_it_is_cancelled() -> None:
     with pytest.raises(TimeoutError):
         asyncio.run(cancelled())
     assert loops.failures == {}
+
+
+async def test_a_wake_up_call_is_not_missed_and_used_up_by_one_wait() -> None:
+    wake_up = WakeUp()
+    wake_up.call()
+
+    assert wake_up.is_called
+    assert await wake_up.wait()
+    assert not await wake_up.wait(within=0.01)
