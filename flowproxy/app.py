@@ -11,7 +11,7 @@ import structlog
 
 from flowproxy.api.access import UNGUARDED, Access
 from flowproxy.api.handlers import Api
-from flowproxy.api.http_server import listening
+from flowproxy.api.server import listen
 from flowproxy.background import Background
 from flowproxy.certificates.checks import CertificateChecks
 from flowproxy.certificates.keyring import Keyring
@@ -21,7 +21,7 @@ from flowproxy.control.exchange import Exchange
 from flowproxy.control.reconciler import Reconciler
 from flowproxy.control.registration import Registration
 from flowproxy.control.saved_state import SavedState
-from flowproxy.control.shutdown import leave, signalled, stop
+from flowproxy.control.shutdown import CANCEL_SECONDS, leave, signalled, stop
 from flowproxy.control.startup import FirstLook, Greeting, announce, ask_at_once, take_over
 from flowproxy.haproxy.privileges import empty_root, quarter_of_connections, unprivileged_user
 from flowproxy.haproxy.proxy import Proxy, has_exporter, has_match_limits
@@ -136,14 +136,18 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         stack.callback(names.close)
         stack.callback(swarm.close)
         stack.push_async_callback(demo_source.close)
-        listener = await stack.enter_async_context(listening(api.application(), settings))
+        listener, runner = await listen(api.application(), settings)
+        await stack.enter_async_context(listener)
         # A group would wait forever for what does not end when it is cancelled.
         working = asyncio.create_task(work(), name="work")  # noqa: TID251 - stop() waits for it, with a deadline
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if stopping.done():
             await leave(settings, registry, working)
             await stop(settings, listener.stop, working, proxy)
-        else:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CANCEL_SECONDS):
+                await runner.cleanup()
+        if not stopping.done():
             working.result()
 
 

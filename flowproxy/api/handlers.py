@@ -61,6 +61,7 @@ from flowproxy.sources.host_names import Names
 from flowproxy.sources.listener import Listeners
 from flowproxy.sources.source import Reporting
 from flowproxy.sources.swarm.status import SwarmStatus
+from flowproxy.text.booleans import is_true
 from flowproxy.text.secrets import shown, without_secrets
 
 _log = structlog.get_logger(__name__)
@@ -184,7 +185,7 @@ class Api:
         return web.json_response(answer("OK", "", name=name))
 
     async def reload(self, request: web.Request) -> web.Response:
-        if _is_true(request.query.get("fromListener", "")):
+        if is_true(request.query.get("fromListener", "")):
             await self._listeners.notify()
             return web.json_response(answer("OK", ""))
         self._reconciler.forget_running()
@@ -217,13 +218,13 @@ class Api:
             await self._pass_on(request, request.query)
             return web.json_response({"Status": "OK", "Message": _DISTRIBUTED, "Certs": None})
         changed = None
-        if _is_true(request.query.get("shared", "true")):
+        if is_true(request.query.get("shared", "true")):
             changed = max(await self._created(request), math.nextafter(self._keyring.changed_at(name), math.inf))
         try:
             generation = await self._keyring.put(name, content, changed)
         except OSError as error:
             raise InvalidCertificate(f"{self._keyring.folder / name} cannot be written: {error.strerror}") from None
-        if _is_true(request.query.get("wait", "true")):
+        if is_true(request.query.get("wait", "true")):
             await self._reconciler.live(generation, "")
         self._exchange.wake()
         return web.json_response({"Status": "OK", "Message": "", "Certs": None})
@@ -406,11 +407,7 @@ async def _parameters(request: web.Request) -> dict[str, str]:
 
 
 def _is_distributed(parameters: Mapping[str, str]) -> bool:
-    return _is_true(parameters.get("distribute", ""))
-
-
-def _is_true(value: str) -> bool:
-    return value.lower() in ("true", "1", "t", "on")
+    return is_true(parameters.get("distribute", ""))
 
 
 async def _without_slash(request: web.Request) -> web.Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import TypeVar, cast, get_origin
@@ -24,6 +23,8 @@ from flowproxy.services.model import (
 from flowproxy.services.policy import beyond
 from flowproxy.services.protection import LONGEST_NAME, misplaced, unknown
 from flowproxy.services.safeguards import better_protected, told_apart
+from flowproxy.text.booleans import is_true
+from flowproxy.text.nearest import nearest as nearest_name
 from flowproxy.text.secrets import shown_value, without_secrets_in_text
 
 M = TypeVar("M", bound=Parameters)
@@ -328,8 +329,7 @@ def nearest(name: str) -> str | None:
     base = name.partition(".")[0]
     if len(base) > LONGEST_NAME:
         return None
-    close = difflib.get_close_matches(base, [*DESTINATION_PARAMETERS, *SERVICE_PARAMETERS], n=1, cutoff=0.8)
-    return close[0] if close else None
+    return nearest_name(base, [*DESTINATION_PARAMETERS, *SERVICE_PARAMETERS], 0.8)
 
 
 def _destinations(
@@ -338,7 +338,7 @@ def _destinations(
     """One per index; without any index the plain parameters are the only one. A plain parameter is the default of an
     indexed one."""
     plain = {"reqMode": defaults.req_mode} | {key: value for key, value in by_index.get(0, {}).items() if value}
-    everywhere = {"httpsOnly": "true"} if plain.get("httpsOnly", "").lower() in ("1", "t", "true") else {}
+    everywhere = {"httpsOnly": "true"} if is_true(plain.get("httpsOnly", "")) else {}
     numbered = sorted(i for i, given in by_index.items() if i and _is_founded(given))
     for index in numbered or [0]:
         own = {key: value for key, value in by_index.get(index, {}).items() if value}

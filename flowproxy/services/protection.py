@@ -6,13 +6,14 @@ have no effect.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
 
 from flowproxy.errors import Problem
 from flowproxy.services.model import Defaults, Destination, Service
 from flowproxy.services.users import parse_users
+from flowproxy.text.booleans import is_false
+from flowproxy.text.nearest import nearest
 
 # Of the whole service, and of a destination. sslVerifyNone and the like open rather than protect.
 _OF_SERVICES = frozenset("users usersSecret usersPassEncrypted redirectWhenHttpProto redirectUnlessHttpsProto".split())
@@ -61,9 +62,9 @@ def guarded_by(name: str, known: Iterable[str]) -> str | None:
     for given in {whole: None, first: None}:
         if given in _GUESSED:
             return _GUESSED[given]
-        near = difflib.get_close_matches(given, names, n=1, cutoff=_CLOSE)
+        near = nearest(given, names, _CLOSE)
         if near:
-            return protecting.get(near[0])
+            return protecting.get(near)
         meant = [parameter for plain, parameter in protecting.items() if _begins_only(given, plain, names)]
         meant += [parameter for parameter in protecting.values() if _begins_with(name, parameter)]
         if meant:
@@ -152,7 +153,7 @@ def _no_effect(mode: str) -> str:
 
 def _asks(value: str) -> bool:
     """Whether a value asks for something: one that switches a flag off does not."""
-    return value.lower() not in ("", "0", "f", "false", "off")
+    return not is_false(value)
 
 
 def _plain(name: str) -> str:

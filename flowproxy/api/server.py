@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import resource
-from collections.abc import AsyncIterator
 from typing import cast
 
 from aiohttp import web
@@ -22,18 +19,20 @@ from flowproxy.api.connections import Connections, Listener
 from flowproxy.errors import ProxyUnavailable
 from flowproxy.settings import Settings
 
-_END_SECONDS = 0.3  # for calls under way at the end
+_SHUTDOWN_SECONDS = 0.15  # for calls under way at the end
 
 
-@contextlib.asynccontextmanager
-async def listening(application: web.Application, settings: Settings) -> AsyncIterator[Listener]:
-    """Serve the application on PORT while the block runs. Raises ProxyUnavailable, InvalidSettings."""
+async def listen(application: web.Application, settings: Settings) -> tuple[Listener, web.AppRunner]:
+    """Open the port of the API. Connections are accepted once the listener is entered.
+
+    Raises ProxyUnavailable, InvalidSettings.
+    """
     tls = tls_of(settings.api_cert)
     runner = web.AppRunner(
         application,
         access_log=None,
         handle_signals=False,
-        shutdown_timeout=_END_SECONDS / 2,
+        shutdown_timeout=_SHUTDOWN_SECONDS,
         keepalive_timeout=IDLE_SECONDS,
         max_line_size=LINE_BYTES,
         max_field_size=HEADER_BYTES,
@@ -46,13 +45,6 @@ async def listening(application: web.Application, settings: Settings) -> AsyncIt
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     connections = Connections(min(settings.api_connections, files // 2))
     try:
-        listener = Listener(settings.ip, settings.port, server, tls, connections)
+        return Listener(settings.ip, settings.port, server, tls, connections), runner
     except OSError as error:
         raise ProxyUnavailable(f"the API cannot listen on PORT {settings.port}: {error.strerror or error}") from None
-    async with listener:
-        try:
-            yield listener
-        finally:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_END_SECONDS):
-                    await runner.cleanup()
