@@ -16,14 +16,17 @@ from flowproxy.api.access import Access
 from flowproxy.api.collaborators import Desired, Peers, Running, Sources
 from flowproxy.api.server import application
 from flowproxy.control.exchange import ExchangeStatus
-from flowproxy.control.reconciler import Outcome
-from flowproxy.haproxy.proxy import ProxyStatus
+from flowproxy.control.outcome import Outcome
+from flowproxy.control.registration import Registration
+from flowproxy.features import Defaults
+from flowproxy.haproxy.statistics import ProxyStatus
 from flowproxy.routing.overlaps import Overlaps
 from flowproxy.routing.table import compile_routes
+from flowproxy.services.admission import Admission, Rules
 from flowproxy.services.parse import parse
 from flowproxy.services.registry import Entry, Origin, Registry
 from flowproxy.settings import Settings
-from flowproxy.sources.swarm import SwarmStatus
+from flowproxy.sources.swarm.status import SwarmStatus
 
 Client = TestClient[web.Request, web.Application]
 
@@ -35,14 +38,13 @@ class Stage:
         self.settings = Settings(**settings)
         self.registry = Registry()
         self.reconciler = Mock(outcome=Outcome(), live=AsyncMock(), overlaps=Overlaps((80,)))
-        self.reconciler.by_name = lambda figures: figures
-        self.reconciler.name_in_haproxy = lambda backend: backend
         self.proxy = Mock(unwritten=None, reloads=Counter(), runtime_updates=0)
-        self.proxy.status = AsyncMock(return_value=ProxyStatus("2.6.12", 1, 2, 3))
-        self.proxy.old_workers = AsyncMock(return_value=0)
-        self.proxy.health = AsyncMock(return_value=[])
-        self.proxy.statistics = AsyncMock(return_value="# pxname\nweb\n")
-        self.proxy.exporter = AsyncMock(return_value="haproxy_up 1\n")
+        self.statistics = self.proxy.statistics
+        self.statistics.status = AsyncMock(return_value=ProxyStatus("2.6.12", 1, 2, 3))
+        self.statistics.old_workers = AsyncMock(return_value=0)
+        self.statistics.health = AsyncMock(return_value=[])
+        self.statistics.csv = AsyncMock(return_value="# pxname\nweb\n")
+        self.statistics.exposition = AsyncMock(return_value="haproxy_up 1\n")
         self.keyring = Mock(folder=Path("/certs"), refused={}, put=AsyncMock(return_value=1))
         self.keyring.kept.return_value = []
         self.keyring.changed_at.return_value = 0.0
@@ -67,12 +69,15 @@ class Stage:
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
+        defaults = dict.fromkeys(Origin, Defaults())
+        admission = Admission(self.registry, Rules(defaults, Defaults(), self.settings.takes))
+        registration = Registration(self.settings, admission, self.reconciler, self.names, self.exchange)
         app = application(
             Access(self.settings),
-            Desired(self.settings, self.registry, self.names, Mock()),
+            Desired(self.settings, self.registry),
             Running(self.reconciler, self.proxy, self.keyring, Mock(repaired=Counter(), looks=0), {"swarm": 2}),
-            Peers(self.registry, self.replicas, self.exchange),
-            Sources(self.listeners, lambda: self.swarm),
+            Peers(registration, self.replicas, self.exchange),
+            Sources(self.listeners, lambda: self.swarm, [registration]),
         )
         async with TestClient(TestServer(app)) as client:
             yield client

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from flowproxy.api.collaborators import Peers, Running, Sources
 from flowproxy.api.descriptions import accepted, done, service_fields
-from flowproxy.api.requests import is_distributed, is_true, json_object, parameters_of
+from flowproxy.api.requests import is_distributed, json_object, parameters_of
 from flowproxy.api.routes import ANY, Handler, Route, reply
 from flowproxy.api.schemas import (
     Acknowledgement,
@@ -31,6 +31,7 @@ from flowproxy.control.reconciler import Reconciler
 from flowproxy.errors import InvalidCertificate, InvalidService, Problem, ProxyUnavailable
 from flowproxy.services.registry import Origin, Registry
 from flowproxy.sources.listener import Listeners
+from flowproxy.text.booleans import is_true
 from flowproxy.text.secrets import shown, without_secrets
 
 PREFIXES = ("/v1/docker-flow-proxy/", "/v1/")

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from flowproxy.errors import InvalidService, Problem
 from flowproxy.routing.table import Request
+from flowproxy.text.booleans import is_true
 from flowproxy.text.secrets import without_secrets
 
 _LONGEST_URL = 8192
@@ -28,11 +29,6 @@ async def parameters_of(request: web.Request) -> dict[str, str]:
 def is_distributed(parameters: Mapping[str, str]) -> bool:
     """Return whether a call is meant for all replicas."""
     return is_true(parameters.get("distribute", ""))
-
-
-def is_true(value: str) -> bool:
-    """Return whether the value of a query means yes."""
-    return value.lower() in ("true", "1", "t", "on")
 
 
 def request_for(url: str) -> Request:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import TypeVar, cast, get_origin
@@ -17,6 +16,8 @@ from flowproxy.services.model import Destination, Service
 from flowproxy.services.policy import beyond
 from flowproxy.services.protection import LONGEST_NAME, misplaced, unknown
 from flowproxy.services.safeguards import better_protected, told_apart
+from flowproxy.text.booleans import is_true
+from flowproxy.text.nearest import nearest as nearest_name
 from flowproxy.text.secrets import shown_value, without_secrets_in_text
 from flowproxy.text.validation import rule_of
 from flowproxy.text.values import checked_domain, checked_line, checked_path
@@ -298,8 +299,7 @@ def nearest(name: str) -> str | None:
     base = name.partition(".")[0]
     if len(base) > LONGEST_NAME:
         return None
-    close = difflib.get_close_matches(base, [*DESTINATION_PARAMETERS, *SERVICE_PARAMETERS], n=1, cutoff=0.8)
-    return close[0] if close else None
+    return nearest_name(base, [*DESTINATION_PARAMETERS, *SERVICE_PARAMETERS], 0.8)
 
 
 def _destinations(
@@ -308,7 +308,7 @@ def _destinations(
     """One per index; without any index the plain parameters are the only one. A plain parameter is the default of an
     indexed one."""
     plain = {"reqMode": defaults.req_mode} | {key: value for key, value in by_index.get(0, {}).items() if value}
-    everywhere = {"httpsOnly": "true"} if plain.get("httpsOnly", "").lower() in ("1", "t", "true") else {}
+    everywhere = {"httpsOnly": "true"} if is_true(plain.get("httpsOnly", "")) else {}
     numbered = sorted(i for i, given in by_index.items() if i and _is_founded(given))
     for index in numbered or [0]:
         own = {key: value for key, value in by_index.get(index, {}).items() if value}

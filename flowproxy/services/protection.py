@@ -6,13 +6,14 @@ have no effect.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
 
 from flowproxy.errors import Problem
 from flowproxy.features import FEATURES
 from flowproxy.services.model import Destination
+from flowproxy.text.booleans import is_false
+from flowproxy.text.nearest import nearest
 
 _OF_SERVICES = frozenset(n for f in FEATURES if f.service for n in f.protects & f.service.by_public_name().keys())
 _OF_DESTINATIONS = frozenset(
@@ -37,9 +38,9 @@ def guarded_by(name: str, known: Iterable[str]) -> str | None:
     for given in {whole: None, first: None}:
         if given in _GUESSED:
             return _GUESSED[given]
-        near = difflib.get_close_matches(given, names, n=1, cutoff=_CLOSE)
+        near = nearest(given, names, _CLOSE)
         if near:
-            return protecting.get(near[0])
+            return protecting.get(near)
         meant = [parameter for plain, parameter in protecting.items() if _begins_only(given, plain, names)]
         meant += [parameter for parameter in protecting.values() if _begins_with(name, parameter)]
         if meant:
@@ -90,7 +91,7 @@ def _no_effect(mode: str) -> str:
 
 def _asks(value: str) -> bool:
     """Whether a value asks for something: one that switches a flag off does not."""
-    return value.lower() not in ("", "0", "f", "false", "off")
+    return not is_false(value)
 
 
 def _plain(name: str) -> str:

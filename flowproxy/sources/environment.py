@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 
@@ -15,6 +14,7 @@ from flowproxy.services.protection import guarded_by
 from flowproxy.services.registry import Origin
 from flowproxy.settings import misspelt
 from flowproxy.sources.source import SourceStatus, StatusRecord
+from flowproxy.text.nearest import nearest
 
 _log = structlog.get_logger(__name__)
 
@@ -90,10 +90,10 @@ def nearest_variable(variable: str) -> str | None:
     """The variable that a misspelt one probably means."""
     parts = _VARIABLE.fullmatch(variable)
     name = parts["name"].replace("_", "") if parts else ""
-    close = difflib.get_close_matches(name, _PARAMETERS, n=1, cutoff=0.7)
-    if not parts or not close:
+    meant = nearest(name, _PARAMETERS, 0.7)
+    if not parts or not meant:
         return None
-    return variable.replace(parts["name"], variable_of(_PARAMETERS[close[0]]))
+    return variable.replace(parts["name"], variable_of(_PARAMETERS[meant]))
 
 
 def unguarded(unknown: Iterable[str], environment: Mapping[str, str]) -> dict[str, str]:

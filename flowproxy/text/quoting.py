@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from flowproxy.text.control_characters import holds_control_character, without_control_characters
+
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=*?!<>~^|-]+")
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f]")
 _CLI_PLAIN = re.compile(r"[A-Za-z0-9_./:?*=,@%-]")
 
 
@@ -17,7 +18,7 @@ def word(value: object) -> str:
     outside of them. Raises ValueError for control characters, which no argument can hold.
     """
     text = str(value)
-    if _FORBIDDEN.search(text):
+    if holds_control_character(text):
         raise ValueError(f"{text!r} holds a control character, which HAProxy's configuration cannot")
     if _PLAIN.fullmatch(text):
         return text
@@ -37,7 +38,7 @@ def argument(value: object) -> str:
 def weak(value: object) -> str:
     """A word in weak quotes: what an expression with quoted arguments is written in."""
     text = str(value)
-    if _FORBIDDEN.search(text):
+    if holds_control_character(text):
         raise ValueError(f"{text!r} holds a control character, which HAProxy's configuration cannot")
     return '"' + re.sub(r'(["\\$])', r"\\\1", text) + '"'
 
@@ -55,7 +56,7 @@ def line(value: object) -> str:
     HAProxy puts the environment into double quotes only (configuration manual, 2.3), so that is where `$` is escaped.
     """
     text = str(value)
-    if _FORBIDDEN.search(text):
+    if holds_control_character(text):
         raise ValueError(f"{text!r} holds a control character, which HAProxy's configuration cannot")
     written, quote, escaped = [], "", False
     for character in text:
@@ -96,7 +97,7 @@ def keyword(line: str) -> str | None:
 
 def comment(value: object) -> str:
     """A value inside a comment: on one line whatever it holds."""
-    return _FORBIDDEN.sub(" ", str(value))
+    return without_control_characters(str(value))
 
 
 def cli_word(value: str) -> str:

@@ -93,7 +93,7 @@ class Catalog:
         self._admission.withdraw(name, Origin.SWARM)
 
     def _asks(self, service: SwarmService) -> bool:
-        asked = service.labels.get(f"{self._prefix}notify", "").lower() == "true"
+        asked = service.says("notify", self._prefix)
         return asked and not service.is_job and (service.is_global or service.replicas > 0)
 
     def _without_short_name(self, service: SwarmService) -> str | None:

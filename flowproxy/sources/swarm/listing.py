@@ -38,6 +38,10 @@ class SwarmService(NamedTuple):
         """The stack that it was deployed with; empty without one."""
         return self.labels.get(_STACK, "")
 
+    def says(self, label: str, prefix: str) -> bool:
+        """Return whether a label of ours is `true`, the only word that Docker Flow Swarm Listener takes."""
+        return self.labels.get(prefix + label, "").lower() == "true"
+
     def asks_as(self, other: SwarmService) -> bool:
         """Whether both say the same of what an event is sent for."""
         same = self.name == other.name and self.labels == other.labels
@@ -172,7 +176,7 @@ def virtual_endpoint(service: SwarmService, tasks: Iterable[Task], networks: fro
 
 def public_name(service: SwarmService, prefix: str) -> str:
     """The name of the route: that of the service, without its stack's where the label shortName asks for it."""
-    if service.stack and service.labels.get(f"{prefix}shortName", "").lower() == "true":
+    if service.stack and service.says("shortName", prefix):
         return service.name.removeprefix(f"{service.stack}_")
     return service.name
 

@@ -16,10 +16,11 @@ from flowproxy.settings import Settings
 from flowproxy.sources.own_networks import own_interfaces
 from flowproxy.sources.source import SourceStatus, State, StatusRecord
 from flowproxy.sources.swarm.catalog import Catalog
-from flowproxy.sources.swarm.client import Forbidden, SwarmClient
+from flowproxy.sources.swarm.client import SwarmClient
 from flowproxy.sources.swarm.events import Events
 from flowproxy.sources.swarm.listing import SwarmService
 from flowproxy.sources.swarm.managers import watch_managers
+from flowproxy.sources.swarm.nodes import Nodes
 from flowproxy.sources.swarm.pacing import SETTLING, Pacing
 from flowproxy.sources.swarm.placement import Placement
 from flowproxy.sources.swarm.status import SwarmStatus
@@ -43,7 +44,7 @@ class Swarm:
         self._pacing = Pacing()
         self._catalog = Catalog(admission, settings.label_prefix)
         self._placement = Placement(admission.registry, self._catalog, self._pacing)
-        self._may_list_nodes = True
+        self._nodes = Nodes(self._client)
         self._connection = SwarmStatus()
         self._record = StatusRecord("swarm", State.WAITING if self.is_watched else State.OFF)
 
@@ -184,18 +185,7 @@ class Swarm:
         self._record.succeeded()
 
     async def _list_nodes(self) -> None:
-        """A socket proxy may forbid it; then only HAProxy's checks find the tasks of a dead node."""
-        try:
-            unreachable = await self._client.unreachable_nodes()
-            self._may_list_nodes = True
-        except Forbidden as error:
-            unreachable = frozenset()
-            if self._may_list_nodes:
-                _log.warning("nodes cannot be listed; tasks of a dead node stay until checks fail", reason=str(error))
-            self._may_list_nodes = False
-        if unreachable != self._placement.unreachable:
-            _log.info("nodes out of contact", nodes=sorted(unreachable))
-        self._placement.unreachable = unreachable
+        self._placement.unreachable = await self._nodes.unreachable()
 
     def _is_really_empty(self) -> bool:
         if not self._catalog.has_routes:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from flowproxy.api.requests import is_distributed, is_true, json_object, request_for
+from flowproxy.api.requests import is_distributed, json_object, request_for
 from flowproxy.errors import InvalidService
 from flowproxy.routing.table import Request
+from flowproxy.text.booleans import is_true
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ class House:
         self.admission = Admission(self.registry, Rules(dict.fromkeys(Origin, Defaults()), Defaults()))
         self.swarm = Swarm(self.admission, Settings(swarm="on"), {})
         self.daemon = Daemon()
-        self.swarm._client = cast(Any, self.daemon)
+        self.swarm._client = self.swarm._nodes._client = cast(Any, self.daemon)
 
     def serve(self, *services: SwarmService) -> None:
         self.daemon.listed = list(services)
