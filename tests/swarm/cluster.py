@@ -95,8 +95,8 @@ class Node(Daemon):
 
 
 @contextmanager
-def running_cluster(images: list[Path]) -> Iterator[list[Node]]:
-    """Starts three managers with images from files, and takes all of it away again."""
+def running_cluster(images: list[Path], count: int = 3) -> Iterator[list[Node]]:
+    """Starts so many managers with images from files, and takes all of it away again."""
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -106,7 +106,7 @@ def running_cluster(images: list[Path]) -> Iterator[list[Node]]:
         run(f"ip -n {SWITCH} link add switch type bridge")
         run(f"ip -n {SWITCH} address add 10.77.0.254/24 dev switch")
         run(f"ip -n {SWITCH} link set switch up")
-        nodes = [Node(number, folder / str(number)) for number in (1, 2, 3)]
+        nodes = [Node(number, folder / str(number)) for number in range(1, count + 1)]
         for node in nodes:
             stack.callback(node.clear)
             node.plug_in()

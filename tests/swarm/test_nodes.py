@@ -85,7 +85,8 @@ def measured(rest: list[Node], shared: Path, act: Callable[[], None]) -> tuple[l
     for client in clients:
         sys.stdout.write(f"{client.summary(died)}\n")
         assert client.failures(GETS) == []
-        assert client.slow(3, kinds=GETS) == []
+        # 3 s, and what the second request takes: one that was acknowledged waits for two probes.
+        assert client.slow(3.5, kinds=GETS) == []
         # A POST on a connection that was kept may be lost in the moment in which packets begin to vanish, which is
         # 7 s after a death at the latest. HAProxy cannot know that it was lost.
         assert [post for post in client.failures() if post.began > died + 10] == []
@@ -101,7 +102,14 @@ def leader_and_others(nodes: list[Node]) -> tuple[Node, list[Node]]:
 
 
 def revive(node: Node, nodes: list[Node]) -> None:
+    """Start the daemon of a node again, and wait until all is as it was."""
+    node.stop()
     node.start()
+    eventually(partial(all_serve, nodes), within=120)
+
+
+def replug(node: Node, nodes: list[Node]) -> None:
+    node.replug()
     eventually(partial(all_serve, nodes), within=120)
 
 
@@ -117,42 +125,47 @@ def test_a_task_whose_packets_are_dropped(nodes: list[Node], shared: Path) -> No
         for chain in ("INPUT", "OUTPUT"):
             run(f"{network} --insert {chain} --jump DROP")
 
-    clients, died = measured(nodes[:2], shared, drop)
-    for client in clients:
-        assert client.slow(0.5, since=died + 5) == []
-    for chain in ("INPUT", "OUTPUT"):
-        run(f"{network} --delete {chain} --jump DROP")
-    eventually(partial(all_serve, nodes), within=30)
+    def let_through() -> None:
+        for chain in ("INPUT", "OUTPUT"):
+            run(f"{network} --delete {chain} --jump DROP")
+        eventually(partial(all_serve, nodes), within=30)
+
+    with ExitStack() as afterwards:
+        afterwards.callback(let_through)
+        clients, died = measured(nodes[:2], shared, drop)
+        for client in clients:
+            assert client.slow(0.5, since=died + 5) == []
 
 
 def test_a_node_whose_cable_is_pulled(nodes: list[Node], shared: Path) -> None:
     """To the others a node that has lost its power looks the same."""
     _, others = leader_and_others(nodes)
     rest = [node for node in nodes if node is not others[-1]]
-    clients, died = measured(rest, shared, others[-1].unplug)
-    for client in clients:
-        assert client.slow(0.5, since=died + 5) == []
-    others[-1].replug()
-    eventually(partial(all_serve, nodes), within=120)
+    with ExitStack() as afterwards:
+        afterwards.callback(replug, others[-1], nodes)
+        clients, died = measured(rest, shared, others[-1].unplug)
+        for client in clients:
+            assert client.slow(0.5, since=died + 5) == []
 
 
 def test_a_planned_stop_of_a_daemon(nodes: list[Node], shared: Path) -> None:
-    clients, died = measured(nodes[:2], shared, nodes[2].ask_to_stop)
-    for client in clients:
-        assert client.slow(0.5, since=died + 5) == []
-    nodes[2].stop()
-    revive(nodes[2], nodes)
+    with ExitStack() as afterwards:
+        afterwards.callback(revive, nodes[2], nodes)
+        clients, died = measured(nodes[:2], shared, nodes[2].ask_to_stop)
+        for client in clients:
+            assert client.slow(0.5, since=died + 5) == []
 
 
 def test_daemons_that_are_killed(nodes: list[Node], shared: Path) -> None:
     """The managers miss the killed one before Docker forgets the way to its containers, so that nothing is lost."""
     _, others = leader_and_others(nodes)
     rest = [node for node in nodes if node is not others[-1]]
-    clients, _ = measured(rest, shared, others[-1].kill)
-    for client in clients:
-        assert client.failures() == []
-        assert client.slow(0.5) == []
-    revive(others[-1], nodes)
+    with ExitStack() as afterwards:
+        afterwards.callback(revive, others[-1], nodes)
+        clients, _ = measured(rest, shared, others[-1].kill)
+        for client in clients:
+            assert client.failures() == []
+            assert client.slow(0.5) == []
 
 
 def test_daemons_of_the_leader_that_are_killed(nodes: list[Node], shared: Path) -> None:
