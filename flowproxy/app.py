@@ -40,9 +40,9 @@ from flowproxy.errors import InvalidService, InvalidSettings, OwnedElsewhere, Pr
 from flowproxy.haproxy.proxy import Proxy, has_exporter, has_match_limits
 from flowproxy.logs import LoopFailures
 from flowproxy.rendering.configuration import Renderer
+from flowproxy.routing.compile import compile_routes
 from flowproxy.routing.overlaps import Overlaps
 from flowproxy.routing.ownership import HostOwners
-from flowproxy.routing.table import compile_routes
 from flowproxy.services.admission import Deprecations
 from flowproxy.services.certificate import Certificate
 from flowproxy.services.parse import parse

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flowproxy.rendering.configuration import Configuration, Renderer
-from flowproxy.routing.table import compile_routes
+from flowproxy.routing.compile import compile_routes
 from flowproxy.services.model import Candidate, Endpoint
 from flowproxy.services.parse import parse
 from flowproxy.settings import Settings

@@ -52,8 +52,9 @@ from flowproxy.errors import (
 from flowproxy.haproxy.commands import ServerHealth
 from flowproxy.haproxy.drift import What
 from flowproxy.haproxy.proxy import Proxy, ProxyStatus
+from flowproxy.routing.conditions import Request
+from flowproxy.routing.meaning import match
 from flowproxy.routing.overlaps import Overlap
-from flowproxy.routing.table import Request, match
 from flowproxy.services.admission import Deprecations
 from flowproxy.services.parse import parse
 from flowproxy.services.registry import Entry, Origin, Registry

@@ -7,8 +7,10 @@ from typing import Any
 
 from flowproxy.control.reconciler import Outcome
 from flowproxy.haproxy.commands import ServerHealth
+from flowproxy.routing.conditions import Request
+from flowproxy.routing.meaning import Route, covers_host
 from flowproxy.routing.overlaps import WARNING, Overlap
-from flowproxy.routing.table import Conflict, Request, Route, RouteTable, covers_host
+from flowproxy.routing.table import Conflict, RouteTable
 from flowproxy.services.model import Destination, Parameters, Service
 from flowproxy.services.parse import DESTINATION_PARAMETERS, SERVICE_PARAMETERS
 from flowproxy.services.registry import Entry

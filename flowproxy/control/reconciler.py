@@ -20,11 +20,12 @@ from flowproxy.errors import ForeignHost, ProxyUnavailable, Rejected
 from flowproxy.haproxy.plan import Cause, Nothing, Plan, Reload, Running, Runtime, described, make_plan
 from flowproxy.haproxy.proxy import Proxy
 from flowproxy.rendering.configuration import SPARE, Configuration, Renderer
+from flowproxy.routing.compile import Compiler, compile_routes
 from flowproxy.routing.overlaps import WARNING, Overlaps, Reported
 from flowproxy.routing.ownership import HostOwners, settled
 from flowproxy.routing.ports import HttpNames, compile_listeners
 from flowproxy.routing.service_certificates import with_those_of_services
-from flowproxy.routing.table import Compiler, RouteTable, compile_routes
+from flowproxy.routing.table import RouteTable
 from flowproxy.services.parse import blamed, certificate_of
 from flowproxy.services.registry import Entry, Origin, Registry, Snapshot
 from flowproxy.services.store import Store

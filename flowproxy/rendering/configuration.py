@@ -17,27 +17,19 @@ import jinja2
 from flowproxy.errors import InvalidSettings, InvalidTemplate, Rejected
 from flowproxy.rendering.acls import Compared
 from flowproxy.rendering.templates import OURS, Templates, explained, section_names
+from flowproxy.routing.backends import Backend
+from flowproxy.routing.compile import compile_routes
+from flowproxy.routing.conditions import Condition
+from flowproxy.routing.meaning import ANY, DEFAULT, EXACT, PATTERN, STAGES, WILDCARD
 from flowproxy.routing.ports import Choice, Listeners
-from flowproxy.routing.table import (
-    ANY,
-    DEFAULT,
-    EXACT,
-    PATTERN,
-    STAGES,
-    WILDCARD,
-    Backend,
-    Condition,
-    RouteTable,
-    Rule,
-    compile_routes,
-)
+from flowproxy.routing.table import RouteTable, Rule
 from flowproxy.services.certificate import Certificate, in_order
 from flowproxy.services.model import Candidate, Destination, Endpoint, Rewrite, Service, is_address, public
 from flowproxy.services.parse import parse
 from flowproxy.services.users import NOBODY, complete, users_of
 from flowproxy.settings import Settings, secrets_folder
 from flowproxy.text import paths
-from flowproxy.text.patterns import limited, reach_of
+from flowproxy.text.patterns.cost import limited, reach_of
 from flowproxy.text.quoting import comment, word
 
 _NO_SECRETS: Mapping[str, str] = {}

@@ -13,20 +13,9 @@ from functools import cached_property
 from itertools import chain, islice
 from typing import NamedTuple
 
-from flowproxy.routing.table import (
-    ANY,
-    DEFAULT,
-    EXACT,
-    PATTERN,
-    STAGES,
-    WILDCARD,
-    Condition,
-    Part,
-    Route,
-    RouteTable,
-    compares,
-    host_in_key,
-)
+from flowproxy.routing.conditions import Condition, compares
+from flowproxy.routing.meaning import ANY, DEFAULT, EXACT, PATTERN, STAGES, WILDCARD, Route, host_in_key
+from flowproxy.routing.table import Part, RouteTable
 
 WARNING, INFORMATION = "warning", "information"
 

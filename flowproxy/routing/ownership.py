@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from flowproxy.routing.table import Condition, asked_hosts, by_age, compares
+from flowproxy.routing.claims import asked_hosts
+from flowproxy.routing.conditions import Condition, compares
 from flowproxy.services.model import Candidate, Service
 
 
@@ -26,7 +27,7 @@ class HostOwners:
         owned = _Owned()
         refused: dict[str, str] = {}
         asked: dict[str, tuple[Service, _Asked]] = {}
-        for candidate in by_age(candidates):
+        for candidate in sorted(candidates, key=lambda candidate: candidate.age):
             name = candidate.service.service_name
             known = self._asked.get(name)
             try:

@@ -13,9 +13,11 @@ from typing import NamedTuple
 
 from pydantic.alias_generators import to_camel
 
-from flowproxy.routing.table import FOLDER, Backend, Conflict, RouteTable, by_age, name_of_its_own
+from flowproxy.routing.backends import Backend, unique_name
+from flowproxy.routing.table import FOLDER, Conflict, RouteTable
 from flowproxy.services.model import Candidate, Destination, Service
-from flowproxy.text.patterns import LONGEST_HOST, SEARCHING, reach_of
+from flowproxy.text.patterns.cost import reach_of
+from flowproxy.text.patterns.limits import LONGEST_HOST, SEARCHING
 
 HTTP = "the http routes"
 _KINDS = ("str", "end")  # the most specific first; all others come after them
@@ -103,7 +105,7 @@ class HttpNames:
 
     def holders(self, name: str) -> list[Candidate]:
         """The services with an http route for this host, the oldest first."""
-        return by_age(self.table.holders(name)) if self.table else []
+        return sorted(self.table.holders(name), key=lambda holder: holder.age) if self.table else []
 
 
 def compile_listeners(
@@ -217,7 +219,7 @@ class _Compilation:
 
 
 def _wanted(candidates: Iterable[Candidate]) -> Iterable[tuple[Candidate, Destination]]:
-    for candidate in by_age(candidates):
+    for candidate in sorted(candidates, key=lambda candidate: candidate.age):
         for destination in candidate.service.destinations:
             if candidate.service.template_fe_path:
                 continue
@@ -255,9 +257,9 @@ def _may_join(present: Listener, candidate: Candidate, destination: Destination)
 
 
 def _backend(service: Service, destination: Destination) -> Backend:
-    name = name_of_its_own(destination.req_mode, service.service_name, destination.port, destination.index)
+    name = unique_name(destination.req_mode, service.service_name, destination.port, destination.index)
     if destination.service_group:
-        name = name_of_its_own("group", destination.service_group, destination.src_port)
+        name = unique_name("group", destination.service_group, destination.src_port)
     host = destination.outbound_hostname or service.service_name
     port = destination.port or 0
     return Backend(name, service, destination, port, targets=((host, port),))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from flowproxy.routing.table import FOLDER, NO_SERVICE, Conflict, Route, RouteTable
+from flowproxy.routing.meaning import Route
+from flowproxy.routing.table import FOLDER, NO_SERVICE, Conflict, RouteTable
 from flowproxy.services.certificate import Certificate
 from flowproxy.services.model import Candidate
 from flowproxy.services.parse import certificate_of

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from typing import TypeAlias
 
-from flowproxy.text.patterns import cost_of
+from flowproxy.text.patterns.cost import cost_of
 
 _LONGEST_PATTERN = 256
 _MOST_STEPS = 500_000  # they are reckoned for 4,096 characters, and a header may have four times as many

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowproxy.text.patterns import is_found
+from flowproxy.text.patterns.search import is_found
 
 FRAMING = (
     "Connection",

@@ -9,7 +9,7 @@ from flowproxy.haproxy.drift import find_drift
 from flowproxy.haproxy.plan import Running
 from flowproxy.haproxy.proxy import seen_in
 from flowproxy.rendering.configuration import Configuration, Renderer
-from flowproxy.routing.table import compile_routes
+from flowproxy.routing.compile import compile_routes
 from flowproxy.services.model import Candidate, Endpoint
 from flowproxy.services.parse import parse
 from flowproxy.settings import Settings

@@ -8,7 +8,7 @@ from jinja2 import nodes
 
 from flowproxy.rendering.configuration import PAGES, Configuration, Renderer
 from flowproxy.rendering.templates import FILTERS, OURS
-from flowproxy.routing.table import compile_routes
+from flowproxy.routing.compile import compile_routes
 from flowproxy.services.certificate import read_certificate
 from flowproxy.services.model import Candidate, Endpoint
 from flowproxy.services.parse import parse

@@ -9,7 +9,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from routing_cases import CANDIDATES, ODD_PATHS, REQUESTS, candidate, described_candidates
 
-from flowproxy.routing.table import CONDITIONAL, Request, RouteTable, compile_routes, match
+from flowproxy.routing.compile import compile_routes
+from flowproxy.routing.conditions import Request
+from flowproxy.routing.meaning import match
+from flowproxy.routing.table import CONDITIONAL, RouteTable
 from flowproxy.services.model import Candidate
 from flowproxy.text.paths import normal
 

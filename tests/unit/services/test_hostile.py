@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from flowproxy.errors import InvalidService, Rejected
 from flowproxy.rendering.configuration import Configuration, Renderer, map_text
+from flowproxy.routing.compile import compile_routes
 from flowproxy.routing.ports import HttpNames, Listeners, compile_listeners
-from flowproxy.routing.table import RouteTable, compile_routes
+from flowproxy.routing.table import RouteTable
 from flowproxy.services.model import Candidate, Defaults
 from flowproxy.services.parse import parse
 from flowproxy.settings import Settings
