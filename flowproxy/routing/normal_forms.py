@@ -68,10 +68,22 @@ def _preferred_forms(other: Destination, destination: Destination) -> Iterable[t
             yield _form(other, within, destination, set())
     as_short_as_any = theirs - longer
     if as_short_as_any:
-        alike = not (_is_in_maps(other) or _is_in_maps(destination))
-        mine = own - {"/"} if _is_in_maps(destination) else own
-        gives_way = alike and destination.index >= other.index
-        yield _form(other, as_short_as_any, destination, set() if gives_way else mine)
+        mine = own
+        if _is_in_maps(destination):
+            mine = own - {"/"}
+        elif not _precedes(destination, other):
+            mine = set()
+        yield _form(other, as_short_as_any, destination, mine)
+
+
+def _precedes(destination: Destination, other: Destination) -> bool:
+    """Return whether a destination gets the requests that both take by paths that count as `/`, as `Route.rank` says."""
+    return (-_weight(destination), destination.index) < (-_weight(other), other.index)
+
+
+def _weight(destination: Destination) -> int:
+    """Return the number of conditions on requests that a destination takes by a path that counts as `/`."""
+    return len(conditions_of(destination, destination.src_port)) + (path_method(destination) != "beg")
 
 
 def _is_in_maps(destination: Destination) -> bool:
