@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from flowproxy.services.model import Destination, Parameters, Service
 from flowproxy.services.parse import DEPRECATED, DESTINATION_PARAMETERS, SERVICE_PARAMETERS
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 from flowproxy.sources.environment import variable_of
 
 FOLDER = Path(__file__).parent / "reference"

@@ -48,7 +48,8 @@ from flowproxy.services.certificate import Certificate
 from flowproxy.services.parse import parse
 from flowproxy.services.registry import Entry, Origin, Registry
 from flowproxy.services.store import Known, Store
-from flowproxy.settings import Settings, misspelt, read_user_secrets, secrets_folder
+from flowproxy.settings.misspelt import misspelt
+from flowproxy.settings.model import Settings
 from flowproxy.sources.demo import start_demo
 from flowproxy.sources.environment import nearest_variable, services, unguarded
 from flowproxy.sources.host_names import Names
@@ -66,9 +67,10 @@ _CANCEL_SECONDS = 0.3  # for what was cancelled; what does not end by then is le
 _CAP_SYS_CHROOT = 18  # capabilities(7), linux/capability.h
 
 
-async def serve(settings: Settings, environment: Mapping[str, str], *, demo: bool = False) -> None:
+async def serve(settings: Settings, *, demo: bool = False) -> None:
     """Runs until SIGTERM or SIGINT, then drains. Raises ProxyUnavailable when it cannot start."""
     asyncio.get_running_loop().set_exception_handler(LoopFailures())
+    environment = settings.environment
     of_environment = _of_environment(settings, environment)
     stop = _signalled()
     background = Background()
@@ -88,7 +90,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         match_limits=await has_match_limits(settings.haproxy),
         run_user=_unprivileged_user(),
         chroot=_empty_folder(settings.state_dir) if _may_chroot() else None,
-        secrets=read_user_secrets(),
+        secrets=settings.user_secrets,
         service_connections=_quarter_of_connections(),
     )
     judge = renderer if settings.uses_certificates else Renderer(settings.with_certificates)
@@ -107,7 +109,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
     names = Names(registry)
     deprecations = Deprecations()
     swarm = Swarm(registry, settings, environment, deprecations) if is_expected(settings, environment) else None
-    keyring = Keyring(settings.certs, secrets_folder(), registry, checks, proxy.folder / "certificates.json")
+    keyring = Keyring(settings.certs, settings.secrets, registry, checks, proxy.folder / "certificates.json")
     replicas = Replicas(settings, names, swarm.replicas if swarm else _unknown)
     exchange = Exchange(settings, registry, keyring, replicas)
     informants = Informants(settings, registry)

@@ -15,7 +15,7 @@ from aiohttp import hdrs, web
 from flowproxy.api.connections import at_work
 from flowproxy.api.cross_site import Asked, objection
 from flowproxy.errors import ForeignPage, InvalidSettings, Unauthorized, UnreadableBody
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 HttpHandler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]

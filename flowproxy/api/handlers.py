@@ -58,7 +58,7 @@ from flowproxy.routing.overlaps import Overlap
 from flowproxy.services.admission import Deprecations
 from flowproxy.services.parse import parse
 from flowproxy.services.registry import Entry, Origin, Registry
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 from flowproxy.sources.host_names import Names
 from flowproxy.sources.listener import Informants
 from flowproxy.sources.swarm import SwarmStatus

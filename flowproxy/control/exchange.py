@@ -28,7 +28,7 @@ from flowproxy.errors import (
 )
 from flowproxy.services.parse import parse
 from flowproxy.services.registry import Entry, Origin, Registry, Snapshot
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 
 _log = structlog.get_logger(__name__)
 

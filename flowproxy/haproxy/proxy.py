@@ -52,7 +52,7 @@ from flowproxy.haproxy.plan import (
 from flowproxy.haproxy.sockets import Runtime
 from flowproxy.rendering.acls import LISTS
 from flowproxy.rendering.configuration import CRT_LIST, EXPORTER, OWNER, Configuration, certificate_file, map_file
-from flowproxy.settings import Settings, environment
+from flowproxy.settings.model import Settings
 from flowproxy.text.lines import reads_files
 from flowproxy.text.secrets import without_secrets_of
 
@@ -451,7 +451,7 @@ class Proxy:
             self._settings.haproxy,
             *map(str, arguments),
             stdin=asyncio.subprocess.DEVNULL,
-            env=_environment(),
+            env=_environment(self._settings),
             # Its log goes to standard output. Standard error says at each reload of every backend that it stopped.
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
@@ -526,7 +526,7 @@ class Proxy:
             "-c",
             "-f",
             str(folder / "haproxy.cfg"),
-            env=_environment(),
+            env=_environment(self._settings),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
@@ -600,9 +600,9 @@ async def _build(program: str) -> str:
     return said.decode(errors="replace")
 
 
-def _environment() -> dict[str, str]:
+def _environment(settings: Settings) -> dict[str, str]:
     """What HAProxy is told of ours: nothing that a configuration could read out of it."""
-    return {name: value for name, value in environment().items() if name in ("PATH", "LANG", "TZ")}
+    return {name: value for name, value in settings.environment.items() if name in ("PATH", "LANG", "TZ")}
 
 
 def _require_ports(ports: Iterable[int]) -> None:

@@ -27,7 +27,7 @@ from flowproxy.services.certificate import Certificate, in_order
 from flowproxy.services.model import Candidate, Destination, Endpoint, Rewrite, Service, is_address, public
 from flowproxy.services.parse import parse
 from flowproxy.services.users import NOBODY, complete, users_of
-from flowproxy.settings import Settings, secrets_folder
+from flowproxy.settings.model import Settings
 from flowproxy.text import paths
 from flowproxy.text.patterns.cost import limited, reach_of
 from flowproxy.text.quoting import comment, word
@@ -265,7 +265,7 @@ class Renderer:
         self._servers: dict[str, tuple[Backend, object, tuple[Server, ...]]] = {}
         self._blocks: dict[str, tuple[Section, tuple[Server, ...], str]] = {}
         self._plain: str | None = None
-        self._templates = Templates(folders, (settings.state_dir, settings.certs, secrets_folder()))
+        self._templates = Templates(folders, (settings.state_dir, settings.certs, settings.secrets))
         try:
             self._head = self._base(settings)
             self._backend = self._templates.named("backend.cfg.j2")

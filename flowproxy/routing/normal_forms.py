@@ -77,7 +77,7 @@ def _preferred_forms(other: Destination, destination: Destination) -> Iterable[t
 
 
 def _precedes(destination: Destination, other: Destination) -> bool:
-    """Return whether a destination gets the requests that both take by paths that count as `/`, as `Route.rank` says."""
+    """Return whether a destination gets the requests that both take by paths counting as `/`, as in `Route.rank`."""
     return (-_weight(destination), destination.index) < (-_weight(other), other.index)
 
 

@@ -11,7 +11,7 @@ import structlog
 from flowproxy.errors import InvalidService, ListenerFailed, OwnedElsewhere
 from flowproxy.services.parse import parse
 from flowproxy.services.registry import Entry, Origin, Registry
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 
 _log = structlog.get_logger(__name__)
 

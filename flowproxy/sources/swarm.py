@@ -30,7 +30,7 @@ from flowproxy.errors import InvalidService, SwarmUnavailable
 from flowproxy.services.admission import Deprecations
 from flowproxy.services.parse import parse
 from flowproxy.services.registry import Entry, Origin, Registry
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 from flowproxy.sources.listing import (
     Interface,
     Network,

@@ -12,7 +12,7 @@ from flowproxy.rendering.configuration import Configuration, Renderer
 from flowproxy.routing.compile import compile_routes
 from flowproxy.services.model import Candidate, Endpoint
 from flowproxy.services.parse import parse
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 
 ADDRESSES = ("10.0.0.1", "10.0.0.2")
 

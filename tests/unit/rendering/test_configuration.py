@@ -12,7 +12,7 @@ from flowproxy.routing.compile import compile_routes
 from flowproxy.services.certificate import read_certificate
 from flowproxy.services.model import Candidate, Endpoint
 from flowproxy.services.parse import parse
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 
 
 def render(*parameters: dict[str, str], settings: Settings | None = None, **endpoints: str) -> Configuration:

@@ -15,7 +15,7 @@ from flowproxy.routing.ports import HttpNames, Listeners, compile_listeners
 from flowproxy.routing.table import RouteTable
 from flowproxy.services.model import Candidate, Defaults
 from flowproxy.services.parse import parse
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 from flowproxy.text.lines import Level, reads_files, require_network_addresses
 from flowproxy.text.quoting import SECTIONS
 
