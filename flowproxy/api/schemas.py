@@ -9,7 +9,8 @@ from flowproxy.control.reconciler import Outcome
 from flowproxy.haproxy.commands import ServerHealth
 from flowproxy.routing.conditions import Request
 from flowproxy.routing.meaning import Route, covers_host
-from flowproxy.routing.overlaps import WARNING, Overlap
+from flowproxy.routing.overlap_level import WARNING
+from flowproxy.routing.overlaps import Overlap
 from flowproxy.routing.table import Conflict, RouteTable
 from flowproxy.services.model import Destination, Parameters, Service
 from flowproxy.services.parse import DESTINATION_PARAMETERS, SERVICE_PARAMETERS

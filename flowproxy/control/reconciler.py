@@ -21,7 +21,8 @@ from flowproxy.haproxy.plan import Cause, Nothing, Plan, Reload, Running, Runtim
 from flowproxy.haproxy.proxy import Proxy
 from flowproxy.rendering.configuration import SPARE, Configuration, Renderer
 from flowproxy.routing.compile import Compiler, compile_routes
-from flowproxy.routing.overlaps import WARNING, Overlaps, Reported
+from flowproxy.routing.overlap_level import WARNING
+from flowproxy.routing.overlaps import Overlaps, Reported
 from flowproxy.routing.ownership import HostOwners, settled
 from flowproxy.routing.ports import HttpNames, compile_listeners
 from flowproxy.routing.service_certificates import with_those_of_services

@@ -12,7 +12,8 @@ from routing_cases import CANDIDATES, REQUESTS, described_candidates
 from flowproxy.routing.compile import compile_routes
 from flowproxy.routing.conditions import Request
 from flowproxy.routing.meaning import match
-from flowproxy.routing.overlaps import INFORMATION, WARNING, Overlap, Overlaps, Reported
+from flowproxy.routing.overlap_level import INFORMATION, WARNING
+from flowproxy.routing.overlaps import Overlap, Overlaps, Reported
 from flowproxy.routing.table import RouteTable
 from flowproxy.services.model import Candidate
 from flowproxy.services.parse import parse
