@@ -5,10 +5,10 @@ from __future__ import annotations
 from flowproxy.control.template_files import read_materials
 from flowproxy.rendering.configuration import Configuration
 from flowproxy.rendering.renderer import Renderer
-from flowproxy.routing.table import compile_routes
+from flowproxy.routing.compile import compile_routes
 from flowproxy.services.model import Candidate, Endpoint
 from flowproxy.services.parse import parse
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 
 
 def renderer(settings: Settings | None = None) -> Renderer:

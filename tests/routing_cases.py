@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from flowproxy.routing.table import Request
+from flowproxy.routing.conditions import Request
 from flowproxy.services.model import Candidate
 from flowproxy.services.parse import parse
 

@@ -15,7 +15,7 @@ from flowproxy.api.cross_site import Asked, objection
 from flowproxy.api.limits import read_text
 from flowproxy.api.routes import Handler
 from flowproxy.errors import ForeignPage, InvalidSettings, Unauthorized
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 
 UNGUARDED = "whoever reaches the API may do everything; set FLOWPROXY_API_TOKEN, or the secret flowproxy_api_token"
 

@@ -14,12 +14,14 @@ from flowproxy.rendering.sections import Rendered, Section, Sections
 from flowproxy.rendering.servers import Endpoints, Placed, Server, place
 from flowproxy.rendering.service_templates import ServiceTemplates, Snippet, require_own_names
 from flowproxy.rendering.templates import Templates
+from flowproxy.routing.backends import Backend
+from flowproxy.routing.compile import compile_routes
 from flowproxy.routing.ports import Listeners
-from flowproxy.routing.table import Backend, RouteTable, compile_routes
+from flowproxy.routing.table import RouteTable
 from flowproxy.services.certificate import Certificate, in_order
 from flowproxy.services.model import Candidate
 from flowproxy.services.parse import parse
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 
 _PLAIN = parse({"serviceName": "plain.service", "servicePath": "/", "port": "80"})
 NO_LISTENERS = Listeners((), (), ())

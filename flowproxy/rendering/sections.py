@@ -11,11 +11,11 @@ from flowproxy.features.paths import Rewrite
 from flowproxy.rendering.materials import Materials
 from flowproxy.rendering.servers import Server
 from flowproxy.rendering.templates import Templates
-from flowproxy.routing.table import Backend
+from flowproxy.routing.backends import Backend
 from flowproxy.services.model import Service
 from flowproxy.services.users import NOBODY, User, complete, users_of
-from flowproxy.settings import Settings
-from flowproxy.text.patterns import limited, reach_of
+from flowproxy.settings.model import Settings
+from flowproxy.text.patterns.cost import limited, reach_of
 from flowproxy.text.quoting import comment, word
 
 # HAProxy 2.6 keeps no connections to a server that is added while it runs unless it is told to.

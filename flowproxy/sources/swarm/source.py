@@ -12,7 +12,7 @@ import structlog
 
 from flowproxy.errors import SwarmUnavailable
 from flowproxy.services.admission import Admission
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 from flowproxy.sources.own_networks import own_interfaces
 from flowproxy.sources.source import SourceStatus, State, StatusRecord
 from flowproxy.sources.swarm.catalog import Catalog

@@ -14,7 +14,7 @@ from flowproxy.rendering.materials import TemplateTexts, Unreadable
 from flowproxy.services.model import Endpoint
 from flowproxy.services.parse import parse
 from flowproxy.services.registry import Entry, Origin
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 
 
 def entry(name: str, **parameters: str) -> Entry:

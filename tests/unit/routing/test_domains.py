@@ -12,8 +12,9 @@ from flowproxy.features import Defaults
 from flowproxy.haproxy.commands import commands
 from flowproxy.haproxy.plan import AddEntry, Change, SetEntry
 from flowproxy.rendering.configuration import map_text
+from flowproxy.routing.compile import compile_routes
+from flowproxy.routing.meaning import EXACT, WILDCARD
 from flowproxy.routing.ownership import HostOwners
-from flowproxy.routing.table import EXACT, WILDCARD, compile_routes
 from flowproxy.services.model import Candidate
 from flowproxy.services.parse import parse
 

@@ -9,8 +9,12 @@ import pytest
 from hypothesis import given, settings
 from routing_cases import CANDIDATES, REQUESTS, described_candidates
 
-from flowproxy.routing.overlaps import INFORMATION, WARNING, Overlap, Overlaps, Reported
-from flowproxy.routing.table import Request, RouteTable, compile_routes, match
+from flowproxy.routing.compile import compile_routes
+from flowproxy.routing.conditions import Request
+from flowproxy.routing.meaning import match
+from flowproxy.routing.overlap_level import INFORMATION, WARNING
+from flowproxy.routing.overlaps import Overlap, Overlaps, Reported
+from flowproxy.routing.table import RouteTable
 from flowproxy.services.model import Candidate
 from flowproxy.services.parse import parse
 

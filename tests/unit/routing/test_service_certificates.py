@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from certificates import make_certificate
 
+from flowproxy.routing.compile import compile_routes
 from flowproxy.routing.service_certificates import with_those_of_services
-from flowproxy.routing.table import FOLDER, NO_SERVICE, compile_routes
+from flowproxy.routing.table import FOLDER, NO_SERVICE
 from flowproxy.services.certificate import in_order, read_certificate
 from flowproxy.services.model import Candidate
 from flowproxy.services.parse import parse

@@ -9,7 +9,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from routing_cases import CANDIDATES, ODD_PATHS, REQUESTS, candidate, described_candidates
 
-from flowproxy.routing.table import CONDITIONAL, Request, RouteTable, compile_routes, match
+from flowproxy.routing.compile import compile_routes
+from flowproxy.routing.conditions import Request
+from flowproxy.routing.meaning import match
+from flowproxy.routing.table import CONDITIONAL, RouteTable
 from flowproxy.services.model import Candidate
 from flowproxy.text.paths import normal
 
@@ -406,3 +409,23 @@ def test_the_normal_form_decides_between_destinations_as_the_path_does(
 
     assert chosen
     assert chosen.backend.startswith("web-be80") == expected
+
+
+@pytest.mark.parametrize("path", ["//", "/.", "/a/.."])
+def test_an_exact_path_that_is_protected_has_its_other_spellings_too(path: str) -> None:
+    described = {
+        "servicePath_1": "/",
+        "pathType_1": "path",
+        "servicePath_2": "/",
+        "pathType_2": "path_sub",
+        "port_2": "81",
+        "ignoreAuthorization_2": "true",
+    }
+    routes = compile_routes([candidate("web", 0, **described)]).routes
+
+    chosen, plain, other = (match(routes, Request("x.org", asked)) for asked in (path, "/", "/a"))
+    assert chosen
+    assert plain
+    assert other
+    assert chosen.backend == plain.backend == "web-be80_1"
+    assert other.backend == "web-be81_2"

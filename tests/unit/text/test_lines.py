@@ -15,7 +15,8 @@ from flowproxy.errors import InvalidService, Untrusted
 from flowproxy.features import Defaults
 from flowproxy.services.parse import parse
 from flowproxy.text.lines import Level, reads_files, require_network_addresses, texts_of, words_of
-from flowproxy.text.safe_lines import OWN_VARIABLES, check_lines
+from flowproxy.text.safe_actions import OWN_VARIABLES
+from flowproxy.text.safe_lines import check_lines
 
 WEB = {"serviceName": "web", "servicePath": "/", "port": "80"}
 LISTS = Defaults(separator="|")

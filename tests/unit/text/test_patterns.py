@@ -9,20 +9,13 @@ from hypothesis import strategies as st
 from routing_cases import candidate
 
 from flowproxy.errors import InvalidService
-from flowproxy.routing.table import Request, compile_routes, match
+from flowproxy.routing.compile import compile_routes
+from flowproxy.routing.conditions import Request
+from flowproxy.routing.meaning import match
 from flowproxy.services.parse import parse
-from flowproxy.text.patterns import (
-    LONGEST_HOST,
-    LONGEST_TEXT,
-    MOST_STEPS,
-    MOST_STEPS_ANY_HOST,
-    cost_of,
-    is_found,
-    limited,
-    reach_of,
-    search_of,
-    steps_of,
-)
+from flowproxy.text.patterns.cost import cost_of, limited, reach_of, search_of, steps_of
+from flowproxy.text.patterns.limits import LONGEST_HOST, LONGEST_TEXT, MOST_STEPS, MOST_STEPS_ANY_HOST
+from flowproxy.text.patterns.search import is_found
 
 ORDINARY = [
     "^/v[0-9]+/",

@@ -1,85 +1,25 @@
-"""The settings, read once from the environment and from /run/secrets.
+"""The settings that are read from variables and secrets, in groups. Each description documents its variable.
 
-The names are Docker Flow Proxy's, in capitals; our own begin with FLOWPROXY_. A secret `dfp_<name>` wins over
-the variable.
+The names are those of Docker Flow Proxy, in capitals; our own begin with FLOWPROXY_.
 """
 
 from __future__ import annotations
 
-import difflib
-import ipaddress
-import os
-import re
-from collections.abc import Iterable
-from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AliasChoices, AliasGenerator, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, AliasChoices, AliasGenerator, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from flowproxy.errors import InvalidSettings, Problem
-from flowproxy.features import Defaults
-from flowproxy.services.model import Service
-from flowproxy.services.users import complete
-from flowproxy.text.lines import Level
-from flowproxy.text.quoting import word
-from flowproxy.text.validation import rule_of
+from flowproxy.settings.values import HostNames, Items, Networks, RawConfig, Seconds
 from flowproxy.text.values import Flag, Lines, Port, Words
-
-Seconds = Annotated[int, Field(ge=1, le=30 * 86400)]
-
-
-def _items(value: object) -> object:
-    return tuple(item.strip() for item in value.split(",") if item.strip()) if isinstance(value, str) else value
-
-
-# `trusted` is what it was called not to choose.
-RawConfig = Annotated[
-    Literal["none", "safe", "all"] | None, BeforeValidator(lambda value: None if value == "trusted" else value)
-]
-Items = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_items)]
-
-
-def _host_names(value: object) -> object:
-    items = _items(value)
-    for item in items if isinstance(items, tuple) else ():
-        if not _HOST_NAME.fullmatch(item):
-            raise ValueError(
-                f"{item!r} is no host name: write names such as proxy.example.org, without scheme and port"
-            )
-    return items
-
-
-_HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
-HostNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_host_names)]
-
-
-def _networks(value: object) -> object:
-    """IP networks, or `none` for an empty list."""
-    if not isinstance(value, str):
-        return value
-    items = [item.strip() for item in value.split(",") if item.strip()]
-    return () if [item.lower() for item in items] == ["none"] else tuple(map(_network, items))
-
-
-def _network(item: str) -> str:
-    try:
-        return str(ipaddress.ip_network(item))
-    except ValueError:
-        raise ValueError(f"{item!r} is no network: write networks such as 10.0.0.0/8, or `none`") from None
-
-
-Networks = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_networks)]
 
 
 def _own(name: str) -> AliasChoices:
     return AliasChoices(f"FLOWPROXY_{name}", f"flowproxy_{name.lower()}")
 
 
-class Settings(BaseSettings):
-    """What the operator chose. Each description is the documentation of its variable."""
-
+class _Group(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True,
         env_ignore_empty=True,
@@ -88,7 +28,10 @@ class Settings(BaseSettings):
         alias_generator=AliasGenerator(validation_alias=lambda n: AliasChoices(n.upper(), f"dfp_{n}")),
     )
 
-    # The API and the traffic
+
+class TrafficSettings(_Group):
+    """Ports, and what services get when they do not say."""
+
     ip: str = Field("0.0.0.0", description="Address that the API listens on.")  # noqa: S104
     port: Port = Field(8080, description="Port of the API.")
     default_ports: Items = Field(
@@ -103,7 +46,6 @@ class Settings(BaseSettings):
     )
     service_name: str = Field("proxy", description="Name of the proxy's own Swarm service.")
     separator: str = Field(",", description="What separates the items of a list in a parameter.")
-
     bind_ports: Items = Field((), description="More ports for traffic, written like DEFAULT_PORTS.")
     service_domain_algo: str | None = Field(
         None, description="How domains are compared where a service does not say; whole, without it."
@@ -118,7 +60,10 @@ class Settings(BaseSettings):
     )
     users_pass_encrypted: Flag = Field(False, description="Whether the passwords of USERS are crypt hashes.")
 
-    # TLS
+
+class TlsSettings(_Group):
+    """TLS towards clients and services."""
+
     preferred_certificate: Items = Field(
         (), description="Names of certificates, with `*`; the first that matches is for clients without a server name."
     )
@@ -132,7 +77,10 @@ class Settings(BaseSettings):
         description="Ciphers up to TLS 1.2, towards clients and services.",
     )
 
-    # How HAProxy treats requests
+
+class RequestSettings(_Group):
+    """How HAProxy treats requests."""
+
     connection_mode: Literal["http-keep-alive", "http-server-close", "httpclose", "http-pretend-keepalive"] = Field(
         "http-keep-alive",
         description="HAProxy's option for connections: http-keep-alive, http-server-close …",
@@ -187,7 +135,10 @@ class Settings(BaseSettings):
         description="A Jinja2 template for all of the configuration but backends; in FLOWPROXY_TEMPLATES if relative.",
     )
 
-    # Another listener
+
+class ListenerSettings(_Group):
+    """Docker Flow Swarm Listeners, and what Docker Flow Proxy had for them."""
+
     listener_address: Items = Field(
         (), description="Addresses of Docker Flow Swarm Listeners whose services are fetched, separated by commas."
     )
@@ -205,7 +156,10 @@ class Settings(BaseSettings):
     display_config_on_error: Flag = Field(False, description="Without effect: `/v1/config` shows the configuration.")
     healthcheck: Flag = Field(True, description="Whether the container's health check really checks.")
 
-    # Ours
+
+class ControllerSettings(_Group):
+    """The controller, its API and its folders."""
+
     state_dir: Annotated[Path, AfterValidator(Path.resolve)] = Field(
         Path(".flowproxy"),
         validate_default=True,
@@ -281,6 +235,11 @@ class Settings(BaseSettings):
         " `safe` (directives of an allowlist), or `all`. Unset, or `trusted`: `safe` for labels and API calls with the"
         " token, `none` for API calls without one, `all` for `DFP_SERVICE_*`.",
     )
+
+
+class SafetySettings(_Group):
+    """Whom to trust, and how much one service may take."""
+
     trusted_proxies: Networks | None = Field(
         None,
         validation_alias=_own("TRUSTED_PROXIES"),
@@ -305,6 +264,11 @@ class Settings(BaseSettings):
         description="`stack`: a host belongs to the stack of the oldest service that asks for it, and services of other"
         " stacks are refused it, unless that service sets `shareHost`. `shared`: everybody may ask for every host.",
     )
+
+
+class LifecycleSettings(_Group):
+    """Starting, reloading and stopping."""
+
     hard_stop_after: Seconds = Field(
         300,
         validation_alias=_own("HARD_STOP_AFTER"),
@@ -344,210 +308,3 @@ class Settings(BaseSettings):
     label_prefix: str = Field(
         "com.df.", validation_alias=_own("LABEL_PREFIX"), description="What the names of labels begin with."
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, file_secret_settings, env_settings
-
-    @property
-    def advice(self) -> str | None:
-        """What the operator should say about proxies in front."""
-        if self.trusted_proxies is not None:
-            return None
-        return (
-            "FLOWPROXY_TRUSTED_PROXIES is not set, so that anybody may begin X-Forwarded-For: name the networks of the"
-            " load balancers in front, or `none`"
-        )
-
-    def takes(self, service: Service) -> bool:
-        """Whether the service is for this proxy, among several that share a Swarm."""
-        ours = (service.proxy_instance_name or "").lower() == self.proxy_instance_name.lower()
-        return ours or not self.filter_proxy_instance_name
-
-    @property
-    def defaults(self) -> Defaults:
-        """What they say for every service of labels, and for one that was taken from a call before a restart."""
-        return self._defaults(self.raw_config or "safe")
-
-    @property
-    def defaults_for_calls(self) -> Defaults:
-        """The same for services that come by API."""
-        return self._defaults(self.raw_config or ("safe" if self.api_token else "none"))
-
-    @property
-    def defaults_for_environment(self) -> Defaults:
-        """The same for services of the environment, which are the operator's own."""
-        return self._defaults("none" if self.raw_config == "none" else "all")
-
-    def _defaults(self, raw: Level) -> Defaults:
-        return Defaults(
-            separator=self.separator,
-            https_only=self.https_only,
-            service_domain_algo=self.service_domain_algo,
-            req_mode=self.default_req_mode,
-            raw=raw,
-            users=self._users_with_password,
-            secret_users=self._users_of_secrets,
-            client_certificates=self.asks_for_client_certificates,
-            proxies_known=self.trusted_proxies is not None,
-        )
-
-    @cached_property
-    def _users_with_password(self) -> frozenset[str]:
-        return _names(self.users)
-
-    @cached_property
-    def _users_of_secrets(self) -> dict[str, frozenset[str]]:
-        """Secrets do not change while a container runs."""
-        return {name: _names(content) for name, content in read_user_secrets().items()}
-
-    @property
-    def asks_for_client_certificates(self) -> bool:
-        """Whether clients are asked for one. Lists of certificates and bind options of the operator may do it too."""
-        own = self.crt_list_path or self.cfg_template_path or self.templates
-        options = (*self.default_ports, *self.bind_ports)
-        return bool(self.ca_file or own) or any("ca-file" in item for item in options)
-
-    def binds(self, *, certified: bool) -> tuple[tuple[int, str], ...]:
-        """Port and further arguments of each bind line. Without a certificate `:ssl` is a plain port."""
-        tls = ""
-        if certified:
-            tls = f" ssl crt-list {word(self.crt_list)} alpn {'h2,' if self.enable_h2 else ''}http/1.1"
-            tls += f" ca-file {word(self.ca_file)} verify optional" if self.ca_file else ""
-        binds = []
-        for item in (*self.default_ports, *self.bind_ports):
-            port, *options = item.replace(":ssl", " :ssl").split()
-            binds.append((int(port), "".join(tls if option == ":ssl" else f" {word(option)}" for option in options)))
-        return tuple(binds)
-
-    def http_ports(self, *, certified: bool) -> dict[int, bool]:
-        """The ports of http routes, each with whether it speaks TLS; and that of the statistics."""
-        own = {} if self.stats_port is None else {self.stats_port: False}
-        return own | {port: " ssl " in options for port, options in self.binds(certified=certified)}
-
-    @property
-    def signing_key(self) -> bytes | None:
-        """What replicas sign with."""
-        key = self.key or self.api_token
-        return key.get_secret_value().encode() if key else None
-
-    @property
-    def uses_certificates(self) -> bool:
-        """Whether any port wants our list of certificates."""
-        return self.crt_list_path is None and any(":ssl" in item for item in (*self.default_ports, *self.bind_ports))
-
-    @property
-    def with_certificates(self) -> Settings:
-        """The same with a port that wants certificates, so that they can be judged before there is one."""
-        return self.model_copy(update={"default_ports": ("443:ssl",), "bind_ports": (), "crt_list_path": None})
-
-    @property
-    def crt_list(self) -> Path:
-        """The list of certificates, by the path that HAProxy knows it under."""
-        return self.crt_list_path or self.state_dir / "crt-list.txt"
-
-    @property
-    def stats_on_traffic(self) -> bool:
-        """Whether the statistics page is on the ports of the traffic."""
-        shown = self.stats_user and self.stats_pass
-        return bool(shown) and (self.stats_port is None or self.stats_port in self.traffic_ports)
-
-    @property
-    def traffic_ports(self) -> tuple[int, ...]:
-        return tuple(port for port, _ in self.binds(certified=False))
-
-
-def _names(users: str) -> frozenset[str]:
-    return frozenset(user.name.lower() for user in complete(users, encrypted=False))
-
-
-_SECRET = {"STATS_PASS", "USERS", "FLOWPROXY_API_TOKEN", "FLOWPROXY_KEY"}
-
-
-def secrets_folder() -> Path:
-    return Path(environment().get("FLOWPROXY_SECRETS") or "/run/secrets")
-
-
-def read_settings(secrets: Path | None = None, **given: Any) -> Settings:
-    """The settings of this process. Raises InvalidSettings with a line for each mistake."""
-    folder = secrets or secrets_folder()
-    try:
-        settings = Settings(_secrets_dir=folder if folder.is_dir() else None, **given)
-        settings = settings.model_copy(update=_renamed(settings))
-    except ValidationError as error:
-        lines = []
-        for wrong in error.errors():
-            name = _public_name(str(wrong["loc"][0]))
-            rule = rule_of(wrong)
-            problem = Problem(name, str(wrong["input"]), rule)
-            lines.append(f"{name}: (hidden): {rule}" if name in _SECRET else str(problem))
-        raise InvalidSettings("\n".join(lines)) from None
-    for item in (*settings.default_ports, *settings.bind_ports):
-        port = item.replace(":ssl", "").split()[0]
-        if not (port.isdigit() and 0 < int(port) < 65536):
-            raise InvalidSettings(f"DEFAULT_PORTS: {item!r}: must begin with a port from 1 to 65535")
-    for item in settings.capture_request_header:
-        name, _, length = item.partition(":")
-        if not name or not length.isdigit():
-            raise InvalidSettings(f"CAPTURE_REQUEST_HEADER: {item!r}: must be of the form Name:length")
-    return settings
-
-
-def _renamed(settings: Settings) -> dict[str, Any]:
-    """What stands under names that the operator chose: STATS_USER_ENV and its like."""
-    folder, given = secrets_folder(), environment()
-    found: dict[str, Any] = {}
-    for field in ("stats_user", "stats_pass", "stats_uri"):
-        name = getattr(settings, f"{field}_env")
-        if name == field.upper():
-            continue
-        secret = folder / f"dfp_{name.lower()}"
-        value = secret.read_text().strip() if secret.is_file() else given.get(name)
-        if value:
-            found[field] = SecretStr(value) if field == "stats_pass" else value
-    return found
-
-
-def read_user_secrets() -> dict[str, str]:
-    """The contents of the secrets `dfp_users_<name>`, by that name."""
-    secrets, prefix = secrets_folder(), "dfp_users_"
-    return {path.name.removeprefix(prefix): path.read_text() for path in secrets.glob(f"{prefix}*") if path.is_file()}
-
-
-def environment() -> dict[str, str]:
-    """The variables of this process, for what is not one fixed name: DFP_SERVICE_* and those of the docker SDK."""
-    return dict(os.environ)  # noqa: TID251 - the one place that reads it
-
-
-# Read elsewhere: by HAProxy's users of old, by the image, by the docker SDK.
-_ELSEWHERE = {"FLOWPROXY_SECRETS", "FLOWPROXY_IMAGE", "DFP_SERVICE", "CERTS"}
-
-
-def misspelt(given: Iterable[str]) -> dict[str, str | None]:
-    """Variables that look like settings and are none, each with the one that was probably meant."""
-    known = {name for field in Settings.model_fields for name in _variables(field)} | _ELSEWHERE
-    found: dict[str, str | None] = {}
-    for name in given:
-        if name.upper() in known or name.startswith("DFP_SERVICE_"):
-            continue
-        ours = name.startswith(("FLOWPROXY_", "DFP_"))
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.6 if ours else 0.88)
-        if ours or (close and len(name) > 7):  # a short name is soon like another
-            found[name] = close[0] if close else None
-    return found
-
-
-def _variables(field: str) -> list[str]:
-    alias = Settings.model_fields[field].validation_alias
-    return [str(choice).upper() for choice in alias.choices] if isinstance(alias, AliasChoices) else [field.upper()]
-
-
-def _public_name(name: str) -> str:
-    return name if name.isupper() else name.upper()
