@@ -11,6 +11,8 @@ from flowproxy.routing.meaning import covers_host, is_wildcard
 from flowproxy.services.model import Destination, Service
 from flowproxy.text.paths import comparable
 
+_MOST_FORMS = 3  # of one destination against another; where paths are nested deeper, the protected one gets them
+
 
 def conditions_on_normal_form(destination: Destination) -> tuple[Condition, ...]:
     """Return the conditions that say for the normal form what the paths of the destination say for the path."""
@@ -55,25 +57,35 @@ def diverted_claims(
 def _preferred_forms(other: Destination, destination: Destination) -> Iterable[tuple[Condition, ...]]:
     """Yield the conditions on normal forms that belong to the other destination rather than to this one.
 
-    As for paths as they are sent, the longer path decides. Paths that are compared neither as a whole nor by their
-    beginning count as `/`. In doubt the other one gets the request, since it is better protected.
+    As for paths as they are sent, the longer path decides, and an exact path wins over an equal beginning. Paths that
+    are compared in neither way count as `/`. In doubt the other one gets the request, since it is better protected.
     """
     theirs, own = set(other.service_path), set(destination.service_path)
-    longer = theirs - {"/"} if _is_in_maps(other) else set()
-    if longer:
-        mine = {path for path in own if _is_in_maps(destination) and _extends(path, longer)}
-        yield _form(other, longer, destination, mine)
-        within = {path for path in longer if _extends(path, mine)}
-        if within:
-            yield _form(other, within, destination, set())
-    as_short_as_any = theirs - longer
-    if as_short_as_any:
-        mine = own
-        if _is_in_maps(destination):
-            mine = own - {"/"}
-        elif not _precedes(destination, other):
-            mine = set()
-        yield _form(other, as_short_as_any, destination, mine)
+    if _is_in_maps(other) and _is_in_maps(destination):
+        yield from _nested_forms(other, theirs, destination, own)
+    elif _is_in_maps(destination):
+        wins_ties = _is_exact(destination) and _precedes(destination, other)
+        yield _form(other, theirs, destination, own if wins_ties else own - {"/"})
+    else:
+        longer = theirs - {"/"} if _is_in_maps(other) else set()
+        if longer:
+            yield _form(other, longer, destination, ())
+        if theirs - longer:
+            yield _form(other, theirs - longer, destination, own if _precedes(destination, other) else ())
+
+
+def _nested_forms(
+    other: Destination, theirs: set[str], destination: Destination, own: set[str]
+) -> Iterable[tuple[Condition, ...]]:
+    """Yield the conditions for paths that maps find, which may be nested in each other."""
+    wins_ties = _is_exact(destination) and not _is_exact(other)
+    for _ in range(_MOST_FORMS - 1):
+        mine = {path for path in own if _extends(path, theirs) or (wins_ties and path in theirs)}
+        yield _form(other, theirs, destination, mine)
+        theirs = {path for path in theirs if _extends(path, mine) or (not wins_ties and path in mine)}
+        if not theirs:
+            return
+    yield _form(other, theirs, destination, ())
 
 
 def _precedes(destination: Destination, other: Destination) -> bool:
@@ -84,6 +96,10 @@ def _precedes(destination: Destination, other: Destination) -> bool:
 def _weight(destination: Destination) -> int:
     """Return the number of conditions on requests that a destination takes by a path that counts as `/`."""
     return len(conditions_of(destination, destination.src_port)) + (path_method(destination) != "beg")
+
+
+def _is_exact(destination: Destination) -> bool:
+    return path_method(destination) == "str"
 
 
 def _is_in_maps(destination: Destination) -> bool:

@@ -39,24 +39,26 @@ class TrafficSettings(_Group):
         description="Ports for traffic, separated by commas, each with HAProxy's bind options behind it.",
     )
     default_req_mode: Literal["http", "tcp", "sni"] = Field(
-        "http", description="What `reqMode` is where a service does not say."
+        "http", description="The `reqMode` of services that do not set it."
     )
     default_protocol: Literal["http", "tcp", "sni"] | None = Field(
-        None, description="The same for services of the environment (`DFP_SERVICE_*`)."
+        None, description="The `reqMode` of services from the environment (`DFP_SERVICE_*`) that do not set it."
     )
     service_name: str = Field("proxy", description="Name of the proxy's own Swarm service.")
-    separator: str = Field(",", description="What separates the items of a list in a parameter.")
+    separator: str = Field(",", description="The separator of list items in parameters.")
     bind_ports: Items = Field((), description="More ports for traffic, written like DEFAULT_PORTS.")
     service_domain_algo: str | None = Field(
-        None, description="How domains are compared where a service does not say; whole, without it."
+        None,
+        description="How domains of services are compared that do not set `serviceDomainAlgo`; as a whole by default.",
     )
     https_only: Flag = Field(False, description="Whether plain HTTP is redirected to HTTPS for every service.")
     filter_proxy_instance_name: Flag = Field(
-        False, description="Whether only services with our PROXY_INSTANCE_NAME are taken."
+        False, description="Whether only services with our PROXY_INSTANCE_NAME are accepted."
     )
     proxy_instance_name: str = Field("docker-flow", description="The name of this proxy among several.")
     users: Lines = Field(
-        "", description="`name:password` items, separated by commas, who may use services without users."
+        "",
+        description="`name:password` items, separated by commas: the users of services that set none.",
     )
     users_pass_encrypted: Flag = Field(False, description="Whether the passwords of USERS are crypt hashes.")
 
@@ -105,13 +107,19 @@ class RequestSettings(_Group):
     )
     compression_algo: Words | None = Field(None, description="Compression of all responses, such as gzip.")
     compression_type: Words | None = Field(None, description="The media types that are compressed.")
-    stats_user: str | None = Field(None, description="User of HAProxy's statistics page; `none` for no authentication.")
-    stats_pass: SecretStr | None = Field(None, description="Password of the statistics page; `none` for none.")
+    stats_user: str | None = Field(
+        None, description="User of HAProxy's statistics page; `none` turns authentication off."
+    )
+    stats_pass: SecretStr | None = Field(
+        None, description="Password of the statistics page; `none` turns authentication off."
+    )
     stats_uri: str = Field("/admin?stats", description="Address of the statistics page.")
-    stats_port: Port | None = Field(None, description="Port of the statistics page; that of the traffic without it.")
+    stats_port: Port | None = Field(None, description="Port of the statistics page; the ports for traffic by default.")
     stats_user_env: str = Field("STATS_USER", description="The variable that holds the user of the statistics page.")
-    stats_pass_env: str = Field("STATS_PASS", description="The variable that holds its password.")
-    stats_uri_env: str = Field("STATS_URI", description="The variable that holds its address.")
+    stats_pass_env: str = Field(
+        "STATS_PASS", description="The variable that holds the password of the statistics page."
+    )
+    stats_uri_env: str = Field("STATS_URI", description="The variable that holds the address of the statistics page.")
     reconfigure_attempts: int = Field(
         20, ge=1, description="Seconds that a reconfigure call waits for the service's name to resolve."
     )
@@ -122,7 +130,7 @@ class RequestSettings(_Group):
         False,
         description="Whether a reconfigure call is accepted although the service's name does not resolve yet.",
     )
-    check_resolvers: Flag = Field(False, description="Without effect: names are looked up by Flowproxy.")
+    check_resolvers: Flag = Field(False, description="Without effect: Flowproxy resolves names itself.")
     resolvers: Items = Field(
         ("nameserver dns 127.0.0.11:53",),
         description="Lines of HAProxy's section `resolvers docker`, for templates and `backendExtra` that use it.",
@@ -143,18 +151,14 @@ class ListenerSettings(_Group):
         (), description="Addresses of Docker Flow Swarm Listeners whose services are fetched, separated by commas."
     )
     reload_interval: int = Field(5000, ge=1, description="Milliseconds between two fetches from a listener.")
-    reload_attempts: int = Field(
-        5, ge=1, description="How often a listener is asked that does not answer, where there are several."
-    )
-    repeat_reload: Flag = Field(
-        False, description="Whether the only listener is asked again and again after it has answered."
-    )
+    reload_attempts: int = Field(5, ge=1, description="Attempts to fetch from each listener, if there are several.")
+    repeat_reload: Flag = Field(False, description="Whether a single listener is asked again after it has answered.")
     dns_lookup_pause_ms: int = Field(
-        0, ge=0, description="Milliseconds before other replicas are asked for their certificates at the start."
+        0, ge=0, description="Milliseconds at the start before other replicas are asked for their certificates."
     )
     mode: str = Field("default", description="Without effect.")
     display_config_on_error: Flag = Field(False, description="Without effect: `/v1/config` shows the configuration.")
-    healthcheck: Flag = Field(True, description="Whether the container's health check really checks.")
+    healthcheck: Flag = Field(True, description="Whether the health check of the container checks anything.")
 
 
 class ControllerSettings(_Group):
@@ -164,13 +168,13 @@ class ControllerSettings(_Group):
         Path(".flowproxy"),
         validate_default=True,
         validation_alias=_own("STATE_DIR"),
-        description="Folder of everything that is written: the configuration, the sockets, the services put by API.",
+        description="Folder for everything that is written: the configuration, sockets, services from the API.",
     )
     haproxy: str = Field("haproxy", validation_alias=_own("HAPROXY"), description="The HAProxy program.")
     swarm: Literal["auto", "on", "off"] = Field(
         "auto",
         validation_alias=_own("SWARM"),
-        description="Whether a Swarm is watched: auto does where a Docker socket exists or DOCKER_HOST is set.",
+        description="Whether a Swarm is watched; with `auto`, if a Docker socket exists or DOCKER_HOST is set.",
     )
     log_format: Literal["json", "text"] = Field(
         "text", validation_alias=_own("LOG_FORMAT"), description="json or text."
@@ -197,33 +201,33 @@ class ControllerSettings(_Group):
         None,
         min_length=8,
         validation_alias=_own("API_TOKEN"),
-        description="What calls of the API must show as `Authorization: Bearer TOKEN`; all but those that only ask"
-        " whether we live. Without it everybody who reaches the API may do everything.",
+        description="The token that API calls must send as `Authorization: Bearer TOKEN`, except those that only ask"
+        " whether the controller is alive. Without it, anybody who reaches the API may do everything.",
     )
     api_cert: Path | None = Field(
         None,
         validation_alias=_own("API_CERT"),
-        description="A PEM file with a certificate and its key, which the API then speaks TLS with.",
+        description="A PEM file with a certificate and its key, with which the API uses TLS.",
     )
     api_hosts: HostNames = Field(
         (),
         validation_alias=_own("API_HOSTS"),
-        description="Names by which browsers may reach the API, separated by commas, besides addresses, `localhost`,"
-        " the name of the machine and SERVICE_NAME.",
+        description="Names under which browsers may reach the API, separated by commas, in addition to addresses,"
+        " `localhost`, the name of the machine and SERVICE_NAME.",
     )
     api_connections: int = Field(
         512,
         ge=16,
         validation_alias=_own("API_CONNECTIONS"),
-        description="Connections to the API at most, and no more than half of the file limit. One too many ends"
-        " the one that has been idle longest.",
+        description="The most connections to the API, at most half of the file limit. One more closes the connection"
+        " that has been idle longest.",
     )
     key: SecretStr | None = Field(
         None,
         min_length=16,
         validation_alias=_own("KEY"),
-        description="What replicas of the proxy sign their calls to each other with; FLOWPROXY_API_TOKEN without it."
-        " The same for all of them.",
+        description="The key with which replicas of the proxy sign their calls to each other, the same for all of them;"
+        " FLOWPROXY_API_TOKEN by default.",
     )
     metrics_open: Flag = Field(
         True, validation_alias=_own("METRICS_OPEN"), description="Whether `/metrics` is open without the token."
@@ -231,7 +235,7 @@ class ControllerSettings(_Group):
     raw_config: RawConfig = Field(
         None,
         validation_alias=_own("RAW_CONFIG"),
-        description="What HAProxy configuration services may write (`backendExtra`, templates, conditions): `none`,"
+        description="The HAProxy configuration that services may write (`backendExtra`, templates, conditions): `none`,"
         " `safe` (directives of an allowlist), or `all`. Unset, or `trusted`: `safe` for labels and API calls with the"
         " token, `none` for API calls without one, `all` for `DFP_SERVICE_*`.",
     )
@@ -243,8 +247,8 @@ class SafetySettings(_Group):
     trusted_proxies: Networks | None = Field(
         None,
         validation_alias=_own("TRUSTED_PROXIES"),
-        description="Networks of the proxies in front that may say where a request comes from (`X-Forwarded-*`),"
-        " separated by commas, or `none`. While it is not set, X-Forwarded-For of any client is appended to.",
+        description="Networks of the proxies in front whose `X-Forwarded-*` headers are trusted, separated by commas,"
+        " or `none`. If it is not set, the client's address is added to any X-Forwarded-For.",
     )
     proxy_protocol: Networks = Field(
         (),
@@ -255,14 +259,14 @@ class SafetySettings(_Group):
         None,
         ge=1,
         validation_alias=_own("SERVICE_CONNECTIONS"),
-        description="Requests that one service may have under way or waiting; more are answered with 503; each of its"
-        " destinations has an equal part, at least 10. Without it, a quarter of the connections that HAProxy may have.",
+        description="The most requests of one service that are served or waiting; others are answered with 503. Each of"
+        " its destinations has an equal part, at least 10. By default, a quarter of HAProxy's connections.",
     )
     hosts: Literal["shared", "stack"] = Field(
         "shared",
         validation_alias=_own("HOSTS"),
         description="`stack`: a host belongs to the stack of the oldest service that asks for it, and services of other"
-        " stacks are refused it, unless that service sets `shareHost`. `shared`: everybody may ask for every host.",
+        " stacks cannot use it unless that service sets `shareHost`. `shared`: every service may ask for every host.",
     )
 
 
@@ -272,39 +276,39 @@ class LifecycleSettings(_Group):
     hard_stop_after: Seconds = Field(
         300,
         validation_alias=_own("HARD_STOP_AFTER"),
-        description="Seconds that connections live on in an old HAProxy worker after a reload.",
+        description="Seconds that connections may last in an old HAProxy worker after a reload.",
     )
     tidy_after: Seconds = Field(
         60,
         validation_alias=_own("TIDY_AFTER"),
-        description="Seconds of quiet after which HAProxy is reloaded once, so that services which came without"
-        " a reload have backends of their own names.",
+        description="Seconds without changes after which HAProxy is reloaded once, so that services that were added"
+        " without a reload get backends with their own names.",
     )
     drain_timeout: Seconds = Field(
         30,
         validation_alias=_own("DRAIN_TIMEOUT"),
-        description="Seconds that running requests get to finish when the controller is told to stop.",
+        description="Seconds that running requests may take to finish when the controller stops.",
     )
     shutdown_delay: int = Field(
         0,
         ge=0,
         le=3600,
         validation_alias=_own("SHUTDOWN_DELAY"),
-        description="Seconds that HAProxy goes on accepting after SIGTERM, while `/v1/ready` and"
-        " FLOWPROXY_READY_PATH answer 503 already, so that a load balancer in front can take the node out.",
+        description="Seconds that HAProxy still accepts connections after SIGTERM, while `/v1/ready` and"
+        " FLOWPROXY_READY_PATH already answer 503, so that a load balancer in front can take the node out.",
     )
     ready_path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._~/-]{1,200}$")] | None = Field(
         None,
         validation_alias=_own("READY_PATH"),
         description="A path, such as `/.flowproxy/ready`, that HAProxy itself answers on the ports for traffic: 200,"
-        " and 503 when it is about to stop. No service can have it. None without it.",
+        " and 503 when it is about to stop. No service can have this path. There is no such path by default.",
     )
     stale_after: Seconds = Field(
         600,
         validation_alias=_own("STALE_AFTER"),
-        description="Seconds after which saved addresses of tasks are not used at a start without Docker, because they"
-        " may be those of other containers by then.",
+        description="Seconds after which saved addresses of tasks are no longer used at a start without Docker, because"
+        " they may belong to other containers by then.",
     )
     label_prefix: str = Field(
-        "com.df.", validation_alias=_own("LABEL_PREFIX"), description="What the names of labels begin with."
+        "com.df.", validation_alias=_own("LABEL_PREFIX"), description="The beginning of the names of labels."
     )
