@@ -44,7 +44,7 @@ class Access:
         return UNGUARDED if self._token is None else None
 
     def admits(self, request: web.Request) -> bool:
-        """Return whether the caller has the token. The comparison takes as long for a wrong one as for the right one."""
+        """Return whether the caller has the token. A wrong one is compared for as long as the right one."""
         if self._token is None:
             return True
         scheme, _, shown = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
@@ -78,7 +78,7 @@ def _caller_of(request: web.Request) -> Caller:
 
 
 def tls_of(certificate: Path | None) -> ssl.SSLContext | None:
-    """Return the TLS of the API, with the certificate of FLOWPROXY_API_CERT; None for plain HTTP. Raises InvalidSettings."""
+    """Return the TLS of the API with this certificate; None for plain HTTP. Raises InvalidSettings."""
     if certificate is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
