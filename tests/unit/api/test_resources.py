@@ -9,6 +9,7 @@ from api_client import Stage
 from flowproxy.errors import ProxyUnavailable
 from flowproxy.haproxy.commands import ServerHealth
 from flowproxy.haproxy.plan import Cause
+from flowproxy.services.registry import Origin
 
 TOKEN = "correct horse battery staple"  # noqa: S105 - not one of anybody
 
@@ -22,7 +23,7 @@ def two() -> Stage:
 
 async def test_services_are_listed_by_name_also_those_that_were_never_right() -> None:
     stage = two()
-    stage.registry.refuse("bad", "port: is missing")
+    stage.registry.refuse("bad", Origin.SWARM, "port: is missing")
     async with stage.client() as client:
         listed = await (await client.get("/v1/services")).json()
         assert [service["name"] for service in listed] == ["api", "bad", "web"]

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from flowproxy.errors import Untrusted
-from flowproxy.services.model import Defaults
+from flowproxy.features import Defaults
 from flowproxy.services.parse import parse
 from flowproxy.text.expressions import (
     Cursor,

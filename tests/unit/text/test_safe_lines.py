@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from raw_lines import ALLOWED, REFUSED
 
 from flowproxy.errors import Untrusted
-from flowproxy.services.model import Defaults
+from flowproxy.features import Defaults
 from flowproxy.services.parse import parse
 from flowproxy.text.lines import texts_of
 from flowproxy.text.safe_lines import check_lines
