@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
 from flowproxy.rendering.configuration import SPARE, Configuration, Section, Server
+from flowproxy.rendering.values import VALUES, backend_of, renamed
 
 
 class AddServer(NamedTuple):
@@ -173,7 +174,9 @@ def state(configuration: Configuration, stand_ins: Mapping[str, str]) -> State:
     return State(
         {stand_ins.get(name, name): servers for name, servers in configuration.servers.items() if servers},
         {
-            name: {key: stand_ins.get(value, value) for key, value in entries.items()}
+            name: renamed(entries, stand_ins)
+            if name == VALUES
+            else {key: stand_ins.get(value, value) for key, value in entries.items()}
             for name, entries in configuration.maps.items()
         },
         configuration.certificates,
@@ -224,6 +227,8 @@ def _subject(change: Change) -> str:
     match change:
         case AddServer(backend) | RemoveServer(backend) | RestoreServer(backend):
             return backend
+        case AddEntry(map, key) | SetEntry(map, key) | RemoveEntry(map, key) if map == VALUES:
+            return backend_of(key)
         case AddEntry(_, _, backend) | SetEntry(_, _, backend):
             return backend
         case RemoveEntry(_, key):
@@ -335,8 +340,21 @@ def _certificates(running: Configuration, wanted: Configuration) -> Iterable[Cha
 
 
 def _entries(running: Running, wanted: Configuration, stand_ins: Mapping[str, str]) -> Iterable[Change]:
+    """The values of a backend are there before its first route, and leave after its last."""
+    old_values = renamed(running.configuration.maps.get(VALUES, {}), running.stand_ins)
+    new_values = renamed(wanted.maps.get(VALUES, {}), stand_ins)
+    for key, value in sorted(new_values.items() - old_values.items()):
+        yield SetEntry(VALUES, key, value) if key in old_values else AddEntry(VALUES, key, value)
+    yield from _routes(running, wanted, stand_ins)
+    for key in sorted(old_values.keys() - new_values.keys()):
+        yield RemoveEntry(VALUES, key)
+
+
+def _routes(running: Running, wanted: Configuration, stand_ins: Mapping[str, str]) -> Iterable[Change]:
     moved = {name for name, _ in running.stand_ins.items() ^ stand_ins.items()}
     for name, entries in wanted.maps.items():
+        if name == VALUES:
+            continue
         present: Mapping[str, str] = running.configuration.maps.get(name, {})
         for key, value in entries.items():
             if key not in present:

@@ -19,6 +19,7 @@ from flowproxy.features import FEATURES
 from flowproxy.features.paths import Rewrite
 from flowproxy.rendering.acls import Compared
 from flowproxy.rendering.templates import OURS, Templates, explained, section_names
+from flowproxy.rendering.values import VALUES, Values
 from flowproxy.routing.ports import Choice, Listeners
 from flowproxy.routing.table import (
     ANY,
@@ -276,6 +277,7 @@ class Renderer:
         self._sections: dict[str, tuple[Backend, Section]] = {}
         self._servers: dict[str, tuple[Backend, object, tuple[Server, ...]]] = {}
         self._blocks: dict[str, tuple[Section, tuple[Server, ...], str]] = {}
+        self._values = Values()
         self._plain: str | None = None
         self._templates = Templates(folders, (settings.state_dir, settings.certs, secrets_folder()))
         try:
@@ -290,6 +292,7 @@ class Renderer:
         """One with the same templates and settings that knows nothing of what this one has rendered."""
         other = copy(self)
         other._sections, other._servers, other._blocks = {}, {}, {}
+        other._values = Values()
         return other
 
     def render(
@@ -358,7 +361,7 @@ class Renderer:
             pages=self._pages,
             sections=sections,
             servers={backend.name: servers[backend.name] for backend in backends},
-            maps={**table.maps, **self._readiness(stopping=stopping)},
+            maps={**table.maps, VALUES: self._values.entries(backends), **self._readiness(stopping=stopping)},
             certificates=pems,
             ports=tuple(listener.port for listener in listening.listeners if not listener.beside_http),
             blocks={name: self._block(name, section, servers.get(name, ())) for name, section in sections.items()},
@@ -481,6 +484,7 @@ class Renderer:
         template = self._backend if backend.destination.req_mode == "http" else self._tcp
         return template.render(
             backend=backend,
+            values=self._values.slots(backend),
             parts=_PARTS["http" if backend.destination.req_mode == "http" else "tcp"],
             service=backend.service,
             destination=backend.destination,

@@ -1,0 +1,68 @@
+"""Values that HAProxy looks up while it runs, so that another one needs no reload.
+
+The lines of a backend name a slot, and the map holds a value for each backend and slot. So two services that use the
+same features have the same lines, and a spare backend fits either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from flowproxy.features import FEATURES
+from flowproxy.routing.table import Backend
+
+VALUES = "values"  # the map
+_BETWEEN = "|"  # a backend and its slot; no name of a backend holds it
+
+
+class Values:
+    """Remembers the values of each backend, so that a change costs what changed."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Backend, Mapping[str, str]]] = {}
+
+    def slots(self, backend: Backend) -> Mapping[str, str]:
+        """Return the values of one backend by slot."""
+        known = self._known.get(backend.name)
+        if known and known[0] is backend:
+            return known[1]
+        slots: dict[str, str] = {}
+        for feature in FEATURES:
+            if feature.values:
+                slots |= feature.values(backend.service, backend.destination)
+        self._known[backend.name] = (backend, slots)
+        return slots
+
+    def entries(self, backends: Iterable[Backend]) -> Mapping[str, str]:
+        """Return the entries of the map for exactly these backends; others are forgotten."""
+        entries: dict[str, str] = {}
+        present: dict[str, tuple[Backend, Mapping[str, str]]] = {}
+        for backend in backends:
+            slots = self.slots(backend)
+            present[backend.name] = (backend, slots)
+            for slot, value in slots.items():
+                entries[key(backend.name, slot)] = value
+        self._known = present
+        return entries
+
+
+def key(backend: str, slot: str) -> str:
+    """Return the key of the map."""
+    return f"{backend}{_BETWEEN}{slot}"
+
+
+def backend_of(entry: str) -> str:
+    """Return the backend that a key of the map is for."""
+    return entry.partition(_BETWEEN)[0]
+
+
+def renamed(entries: Mapping[str, str], names: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the same entries under other names of their backends."""
+    if not names:
+        return entries
+    return {_renamed(entry, names): value for entry, value in entries.items()}
+
+
+def _renamed(entry: str, names: Mapping[str, str]) -> str:
+    backend, between, slot = entry.partition(_BETWEEN)
+    return f"{names.get(backend, backend)}{between}{slot}"
