@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from flowproxy.features import Parameters
 from flowproxy.services.model import Destination, Service
 from flowproxy.services.parse import DEPRECATED, DESTINATION_PARAMETERS, SERVICE_PARAMETERS
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 from flowproxy.sources.environment import variable_of
 
 FOLDER = Path(__file__).parent / "reference"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -36,14 +36,14 @@ from flowproxy.haproxy.proxy import Proxy
 from flowproxy.logs import LoopFailures
 from flowproxy.rendering.materials import Materials
 from flowproxy.rendering.renderer import Renderer
+from flowproxy.routing.compile import compile_routes
 from flowproxy.routing.overlaps import Overlaps
 from flowproxy.routing.ownership import HostOwners
-from flowproxy.routing.table import compile_routes
 from flowproxy.services.admission import Admission, Rules
 from flowproxy.services.certificate import Certificate
 from flowproxy.services.registry import Origin, Registry
 from flowproxy.services.store import Store
-from flowproxy.settings import Settings, read_user_secrets, secrets_folder
+from flowproxy.settings.model import Settings
 from flowproxy.sources.demo import Demo
 from flowproxy.sources.environment import Environment
 from flowproxy.sources.host_names import Names
@@ -54,14 +54,14 @@ from flowproxy.sources.swarm.source import Swarm
 _log = structlog.get_logger(__name__)
 
 
-async def serve(settings: Settings, environment: Mapping[str, str], *, demo: bool = False) -> None:
+async def serve(settings: Settings, *, demo: bool = False) -> None:
     """Run until SIGTERM or SIGINT, then drain. Raises ProxyUnavailable and InvalidSettings when it cannot start."""
     asyncio.get_running_loop().set_exception_handler(LoopFailures())
     stopping = signalled()
     background = Background()
     registry = Registry()
     admission = Admission(registry, _rules(settings))
-    of_environment = Environment(admission, environment, settings.default_protocol)
+    of_environment = Environment(admission, settings.environment, settings.default_protocol)
     proxy = Proxy(settings)
     materials = await _materials(settings)
     renderer = Renderer(settings, materials)
@@ -75,9 +75,9 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
     reconciler = Reconciler(registry, rounds, proxy, reports, tidy_after=settings.tidy_after)
     drift_watch = DriftWatch(reconciler, proxy, settings.resync_interval)
     names = Names(registry)
-    swarm = Swarm(admission, settings, environment)
+    swarm = Swarm(admission, settings, settings.environment)
     with_swarm = swarm.is_watched
-    keyring = Keyring(settings.certs, secrets_folder(), registry, checks, proxy.folder / "certificates.json")
+    keyring = Keyring(settings.certs, settings.secrets, registry, checks, proxy.folder / "certificates.json")
     replicas = Replicas(settings, names, swarm.replicas)
     exchange = Exchange(settings, admission, keyring, replicas)
     greeting = Greeting(replicas, keyring, exchange, settings.dns_lookup_pause_ms / 1000)
@@ -149,7 +149,7 @@ def _rules(settings: Settings) -> Rules:
 
 
 async def _materials(settings: Settings) -> Materials:
-    program = Program(settings.haproxy)
+    program = Program(settings.haproxy, settings.environment)
     chroot = empty_root(settings.state_dir)
     return replace(
         read_materials(settings),
@@ -157,7 +157,7 @@ async def _materials(settings: Settings) -> Materials:
         match_limits=await program.has_match_limits(),
         run_user=unprivileged_user(),
         chroot=str(chroot) if chroot else None,
-        secrets=read_user_secrets(),
+        secrets=settings.user_secrets,
         service_connections=quarter_of_connections(),
     )
 

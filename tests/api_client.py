@@ -20,12 +20,12 @@ from flowproxy.control.outcome import Outcome
 from flowproxy.control.registration import Registration
 from flowproxy.features import Defaults
 from flowproxy.haproxy.statistics import ProxyStatus
+from flowproxy.routing.compile import compile_routes
 from flowproxy.routing.overlaps import Overlaps
-from flowproxy.routing.table import compile_routes
 from flowproxy.services.admission import Admission, Rules
 from flowproxy.services.parse import parse
 from flowproxy.services.registry import Entry, Origin, Registry
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 from flowproxy.sources.swarm.status import SwarmStatus
 
 Client = TestClient[web.Request, web.Application]

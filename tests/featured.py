@@ -19,8 +19,8 @@ from flowproxy.haproxy.plan import (
 )
 from flowproxy.rendering.configuration import Configuration
 from flowproxy.rendering.sections import Section
+from flowproxy.routing.compile import compile_routes
 from flowproxy.routing.ports import HttpNames, compile_listeners
-from flowproxy.routing.table import compile_routes
 from flowproxy.services.model import Candidate, Endpoint
 from flowproxy.services.parse import parse
 

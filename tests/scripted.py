@@ -24,7 +24,7 @@ from flowproxy.services.certificate import Certificate
 from flowproxy.services.parse import parse
 from flowproxy.services.registry import Entry, Origin, Registry, Snapshot
 from flowproxy.services.store import Store
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 
 
 class ScriptedHAProxy:

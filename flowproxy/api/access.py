@@ -11,11 +11,11 @@ from pathlib import Path
 from aiohttp import hdrs, web
 
 from flowproxy.api.connections import at_work
-from flowproxy.api.cross_site import Asked, objection
+from flowproxy.api.cross_site import Caller, objection
 from flowproxy.api.limits import read_text
 from flowproxy.api.routes import Handler
 from flowproxy.errors import ForeignPage, InvalidSettings, Unauthorized
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 
 UNGUARDED = "whoever reaches the API may do everything; set FLOWPROXY_API_TOKEN, or the secret flowproxy_api_token"
 
@@ -29,7 +29,7 @@ _METRICS = "/metrics"
 
 
 class Access:
-    """The token of FLOWPROXY_API_TOKEN. Without one everybody is let in."""
+    """Lets callers in that have the token of FLOWPROXY_API_TOKEN, or everybody where there is none."""
 
     def __init__(self, settings: Settings) -> None:
         token = settings.api_token
@@ -44,7 +44,7 @@ class Access:
         return UNGUARDED if self._token is None else None
 
     def admits(self, request: web.Request) -> bool:
-        """Whether the caller shows the token; the comparison takes as long for a wrong one as for the right one."""
+        """Return whether the caller has the token. A wrong one is compared for as long as the right one."""
         if self._token is None:
             return True
         scheme, _, shown = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
@@ -53,11 +53,11 @@ class Access:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Turn away whoever may not call, before anything of the call is read.
+        """Refuse callers that may not call, before the body is read.
 
-        Raises ForeignPage, Unauthorized, UnreadableBody.
+        Raises ForeignPage, Unauthorized, UnreadableBody, InvalidCertificate.
         """
-        if reason := objection(_asked(request), self._hosts):
+        if reason := objection(_caller_of(request), self._hosts):
             raise ForeignPage(reason)
         if request.path.rstrip("/") not in self._open and not self.admits(request):
             raise Unauthorized("this call needs the header `Authorization: Bearer` with the token of the API")
@@ -69,16 +69,16 @@ class Access:
             return await handler(request)
 
 
-def _asked(request: web.Request) -> Asked:
+def _caller_of(request: web.Request) -> Caller:
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
         name = name.lower()
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return Asked(request.method, request.path, headers)
+    return Caller(request.method, request.path, headers)
 
 
 def tls_of(certificate: Path | None) -> ssl.SSLContext | None:
-    """What the API speaks TLS with, FLOWPROXY_API_CERT. Raises InvalidSettings."""
+    """Return the TLS of the API with this certificate; None for plain HTTP. Raises InvalidSettings."""
     if certificate is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

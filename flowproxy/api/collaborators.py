@@ -15,7 +15,7 @@ from flowproxy.control.reconciler import Reconciler
 from flowproxy.control.registration import Registration
 from flowproxy.haproxy.proxy import Proxy
 from flowproxy.services.registry import Registry
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 from flowproxy.sources.listener import Listeners
 from flowproxy.sources.source import Reporting
 from flowproxy.sources.swarm.status import SwarmStatus

@@ -21,8 +21,11 @@ from flowproxy.api.schemas import (
 from flowproxy.control.outcome import Outcome
 from flowproxy.features import Parameters
 from flowproxy.haproxy.commands import ServerHealth
-from flowproxy.routing.overlaps import WARNING, Overlap
-from flowproxy.routing.table import Conflict, Request, Route, RouteTable, covers_host
+from flowproxy.routing.conditions import Request
+from flowproxy.routing.meaning import Route, covers_host
+from flowproxy.routing.overlap_level import WARNING
+from flowproxy.routing.overlaps import Overlap
+from flowproxy.routing.table import Conflict, RouteTable
 from flowproxy.services.model import Destination, Service
 from flowproxy.services.parse import DESTINATION_PARAMETERS, SERVICE_PARAMETERS
 from flowproxy.services.registry import Entry

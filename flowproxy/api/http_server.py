@@ -14,7 +14,7 @@ from flowproxy.api.access import tls_of
 from flowproxy.api.connections import Connections, Listener
 from flowproxy.api.limits import HEADER_BYTES, IDLE_SECONDS, LINE_BYTES, LINGERING_SECONDS, with_short_paths
 from flowproxy.errors import ProxyUnavailable
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 
 _END_SECONDS = 0.3  # for calls under way at the end
 

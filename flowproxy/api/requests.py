@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from flowproxy.errors import InvalidService, Problem
-from flowproxy.routing.table import Request
+from flowproxy.routing.conditions import Request
 from flowproxy.text.booleans import is_true
 from flowproxy.text.secrets import without_secrets
 

@@ -35,8 +35,8 @@ from flowproxy.haproxy.commands import ServerHealth
 from flowproxy.haproxy.drift import What
 from flowproxy.haproxy.proxy import Proxy
 from flowproxy.haproxy.statistics import ProxyStatus
+from flowproxy.routing.meaning import match
 from flowproxy.routing.overlaps import Overlap
-from flowproxy.routing.table import match
 from flowproxy.services.registry import Registry
 
 _OVERLAPS = 1000  # listed in the status

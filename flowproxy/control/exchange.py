@@ -28,7 +28,7 @@ from flowproxy.errors import (
 )
 from flowproxy.services.admission import Admission, Channel, ServiceRequest
 from flowproxy.services.registry import Origin, Snapshot
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 
 _log = structlog.get_logger(__name__)
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from flowproxy.errors import ForeignHost, ParameterRejected, Rejected
 from flowproxy.rendering.configuration import Configuration
-from flowproxy.routing.table import RouteTable, compile_routes
+from flowproxy.routing.compile import compile_routes
+from flowproxy.routing.table import RouteTable
 
 _EMPTY = compile_routes(())
 

@@ -6,7 +6,8 @@ import asyncio
 
 import structlog
 
-from flowproxy.routing.overlaps import WARNING, Overlaps, Reported
+from flowproxy.routing.overlap_level import WARNING
+from flowproxy.routing.overlaps import Overlaps, Reported
 from flowproxy.routing.table import RouteTable
 
 _log = structlog.get_logger(__name__)

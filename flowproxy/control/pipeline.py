@@ -13,9 +13,10 @@ from flowproxy.rendering.configuration import Configuration
 from flowproxy.rendering.materials import TemplateTexts
 from flowproxy.rendering.renderer import Renderer
 from flowproxy.rendering.servers import Endpoints
+from flowproxy.routing.compile import Compiler
 from flowproxy.routing.ports import HttpNames, compile_listeners
 from flowproxy.routing.service_certificates import with_those_of_services
-from flowproxy.routing.table import Compiler, Conflict, RouteTable
+from flowproxy.routing.table import Conflict, RouteTable
 from flowproxy.services.certificate import Certificate
 from flowproxy.services.registry import Entry, Snapshot
 

@@ -11,7 +11,7 @@ from flowproxy.errors import ProxyUnavailable, Rejected
 from flowproxy.services.admission import Admission, Channel, ServiceRequest
 from flowproxy.services.model import Service
 from flowproxy.services.registry import Entry, Origin
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 from flowproxy.sources.host_names import Names
 from flowproxy.sources.source import SourceStatus, State, StatusRecord
 

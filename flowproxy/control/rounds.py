@@ -163,7 +163,7 @@ class Rounds:
             _log.error("round failed", reason=reason)
         if self._haproxy.running is not None:
             known = self._quarantine.last_good(snapshot.entries)
-            planned = self._pipeline.plan(wanted.only(known), self._haproxy.running)
+            planned = self._pipeline.plan(wanted.only(known), self._haproxy.running, self._memory)
             if not isinstance(planned.plan, Reload):
                 try:
                     await self._haproxy.apply(planned.plan, planned.configuration)

@@ -10,7 +10,7 @@ import structlog
 
 from flowproxy.haproxy.proxy import Proxy
 from flowproxy.services.registry import Registry
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 
 _log = structlog.get_logger(__name__)
 

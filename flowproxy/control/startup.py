@@ -18,7 +18,7 @@ from flowproxy.control.saved_state import SavedState
 from flowproxy.errors import ProxyUnavailable
 from flowproxy.haproxy.proxy import Proxy
 from flowproxy.services.registry import Registry
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 from flowproxy.sources.host_names import Names
 from flowproxy.sources.source import Source
 

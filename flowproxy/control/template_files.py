@@ -11,7 +11,7 @@ from pathlib import Path
 from flowproxy.errors import InvalidSettings
 from flowproxy.rendering.materials import PAGES, Materials, TemplateFile, TemplateTexts, Unreadable
 from flowproxy.services.model import Service
-from flowproxy.settings import Settings, secrets_folder
+from flowproxy.settings.model import Settings
 
 OURS = next(
     folder
@@ -42,7 +42,7 @@ class ServiceTemplateFiles:
     """Reads the templates that services name. None may lie in a folder of secrets, certificates or state."""
 
     def __init__(self, settings: Settings) -> None:
-        closed = (settings.state_dir, settings.certs, secrets_folder(), *map(Path, _SYSTEM))
+        closed = (settings.state_dir, settings.certs, settings.secrets, *map(Path, _SYSTEM))
         self._closed = tuple(path.resolve() for path in closed)
 
     async def read(self, services: Iterable[Service]) -> TemplateTexts:

@@ -23,6 +23,7 @@ from flowproxy.features import (
     paths,
     redirects,
     stickiness,
+    strip_prefix,
     tcp,
     templates,
     timeouts,
@@ -54,6 +55,7 @@ FEATURES: tuple[Feature, ...] = (
     client_certificates.FEATURE,
     methods.FEATURE,
     users.FEATURE,
+    strip_prefix.FEATURE,
     paths.FEATURE,
     headers.FEATURE,
     compression.FEATURE,
@@ -74,6 +76,7 @@ class DestinationParameters(
     client_certificates.OfDestination,
     methods.OfDestination,
     users.OfDestination,
+    strip_prefix.OfDestination,
     paths.OfDestination,
     templates.OfDestination,
 ):

@@ -88,6 +88,8 @@ class Feature:
         modes: the kinds of backends that have its lines, of templates/backend/<name>.cfg.j2.
         change: what another value costs; `changes` say so for parameters that differ.
         server_options: words of the server lines of a destination.
+        values: what HAProxy looks up while it runs, by slot; lines find it with `value(slot)`. There are neither
+            spaces nor `#` in it.
         check: mistakes across fields, when each field alone is right. warn: what its author probably meant otherwise.
         most: how many values a list may have, or words a text, that HAProxy goes through one by one.
         raw: parameters that take HAProxy's language.
@@ -104,6 +106,7 @@ class Feature:
     change: Change = Change.RELOAD
     changes: Mapping[str, Change] = field(default_factory=dict)
     server_options: OfBackend | None = None
+    values: Callable[[ServiceParameters, DestinationParameters], Mapping[str, str]] | None = None
     check: Check | None = None
     warn: Warn | None = None
     most: Mapping[str, int] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 from pydantic import BeforeValidator, Field
 
 from flowproxy.features.feature import Feature, Parameters
-from flowproxy.text.patterns import MOST_REWRITES
+from flowproxy.text.patterns.limits import MOST_REWRITES
 from flowproxy.text.values import checked_line
 
 

@@ -25,7 +25,9 @@ from flowproxy.haproxy.plan import (
     UnlistCertificate,
 )
 from flowproxy.rendering.configuration import certificate_file, map_file, map_line
+from flowproxy.rendering.values import VALUES
 from flowproxy.text.quoting import cli_word
+from flowproxy.text.secrets import HIDDEN
 
 _BYTES = 8000  # of one command with its payload, or of several on a line: they must fit into HAProxy's 16 KB buffer
 _SILENT: frozenset[str] = frozenset()
@@ -35,12 +37,19 @@ _CHECKED = 0x04  # srv_check_state
 # How it answers a new address, each version in other words; whether it took it is read back.
 _MOVED = re.compile(r"nothing changed|(no need to change|IP changed|port changed)\b.* by 'stats socket command'")
 
+_VALUE = re.compile(rf"(set map {re.escape(map_file(VALUES))} (?:\\.|[^ ;\\])+) (?:\\.|[^ ;\\])+")
+
 
 class Command(NamedTuple):
     """What is sent at once, and the lines that may be answered; everything else means failure."""
 
     text: str
     answers: frozenset[str]
+
+    @property
+    def shown(self) -> str:
+        """Its beginning as the log may have it: values of services may be secret."""
+        return _VALUE.sub(rf"\1 {HIDDEN}", self.text.partition("\n")[0])[:200]
 
     def is_done(self, answer: str) -> bool:
         """HAProxy shows how it gets on by dots behind some lines, as many as it takes."""

@@ -29,6 +29,7 @@ from flowproxy.haproxy.plan import (
 from flowproxy.rendering.configuration import Configuration, certificate_file
 from flowproxy.rendering.sections import Section
 from flowproxy.rendering.servers import Server
+from flowproxy.rendering.values import VALUES, renamed
 
 _WITHOUT_STATE = frozenset(["agent-check", "disabled", "track"])  # others than we decide on the server's state
 
@@ -76,7 +77,9 @@ def state(configuration: Configuration, stand_ins: Mapping[str, str]) -> State:
     return State(
         {stand_ins.get(name, name): servers for name, servers in configuration.servers.items() if servers},
         {
-            name: {key: stand_ins.get(value, value) for key, value in entries.items()}
+            name: renamed(entries, stand_ins)
+            if name == VALUES
+            else {key: stand_ins.get(value, value) for key, value in entries.items()}
             for name, entries in configuration.maps.items()
         },
         configuration.certificates,

@@ -13,9 +13,8 @@ from collections.abc import Iterable, Mapping
 
 from flowproxy.rendering.spares import is_spare
 
-_SAMPLE = re.compile(r'(?P<metric>[A-Za-z_:][\w:]*)\{(?P<labels>(?:[A-Za-z_]\w*="(?:[^"\\]|\\.)*",?)*)\}')
-_LABEL = re.compile(r'(?P<name>[A-Za-z_]\w*)="(?P<value>(?:[^"\\]|\\.)*)"')
-_BACKEND = "proxy"  # the label of the exporter
+# The label of the exporter. A quote inside of a label's value is escaped, so that this is never found in one.
+_LABEL = re.compile(r'[{,]proxy="(?P<backend>[^"\\]*)"')
 
 
 class BackendNames:
@@ -53,11 +52,8 @@ class BackendNames:
                 yield [own, *row[1:]]
 
     def _sample(self, line: str) -> str | None:
-        sample = _SAMPLE.match(line)
-        if sample is None:
+        label = _LABEL.search(line)
+        if label is None or line.startswith("#"):
             return line
-        for label in _LABEL.finditer(line, sample.start("labels"), sample.end("labels")):
-            if label["name"] == _BACKEND:
-                own = self.own(label["value"])
-                return None if own is None else line[: label.start("value")] + own + line[label.end("value") :]
-        return line
+        own = self.own(label["backend"])
+        return None if own is None else line[: label.start("backend")] + own + line[label.end("backend") :]

@@ -11,6 +11,7 @@ from flowproxy.rendering.configuration import Configuration
 from flowproxy.rendering.sections import Section
 from flowproxy.rendering.servers import Server
 from flowproxy.rendering.spares import is_spare
+from flowproxy.rendering.values import VALUES, backend_of, renamed
 
 
 class AddServer(NamedTuple):
@@ -207,6 +208,8 @@ def _subject(change: Change) -> str:
     match change:
         case AddServer(backend) | RemoveServer(backend) | RestoreServer(backend):
             return backend
+        case AddEntry(map, key) | SetEntry(map, key) | RemoveEntry(map, key) if map == VALUES:
+            return backend_of(key)
         case AddEntry(_, _, backend) | SetEntry(_, _, backend):
             return backend
         case RemoveEntry(_, key):
@@ -294,8 +297,21 @@ def _certificates(running: Configuration, wanted: Configuration) -> Iterable[Cha
 
 
 def _entries(running: Running, wanted: Configuration, stand_ins: Mapping[str, str]) -> Iterable[Change]:
+    """The values of a backend are there before its first route, and leave after its last."""
+    old_values = renamed(running.configuration.maps.get(VALUES, {}), running.stand_ins)
+    new_values = renamed(wanted.maps.get(VALUES, {}), stand_ins)
+    for key, value in sorted(new_values.items() - old_values.items()):
+        yield SetEntry(VALUES, key, value) if key in old_values else AddEntry(VALUES, key, value)
+    yield from _routes(running, wanted, stand_ins)
+    for key in sorted(old_values.keys() - new_values.keys()):
+        yield RemoveEntry(VALUES, key)
+
+
+def _routes(running: Running, wanted: Configuration, stand_ins: Mapping[str, str]) -> Iterable[Change]:
     moved = {name for name, _ in running.stand_ins.items() ^ stand_ins.items()}
     for name, entries in wanted.maps.items():
+        if name == VALUES:
+            continue
         present: Mapping[str, str] = running.configuration.maps.get(name, {})
         for key, value in entries.items():
             if key not in present:

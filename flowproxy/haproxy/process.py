@@ -28,10 +28,8 @@ _DRAIN_PAUSE_SECONDS = 0.1  # enough for a request that has been sent to be seen
 
 
 class Process:
-    """One master with its workers, on the files of a folder. `pid` is the master's, None when it does not run.
-
-    It outlives this process; the next controller finds it by its master socket.
-    """
+    """One master with its workers, on the files of a folder. It outlives this process; the next controller finds it by
+    its master socket. `pid` is the master's, None when it does not run."""
 
     def __init__(
         self, program: Program, folder: Path, ports: Iterable[int], master: CommandSocket, worker: CommandSocket

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from flowproxy.errors import ProxyUnavailable
 from flowproxy.haproxy.verdicts import verdict
 from flowproxy.rendering.parts import Text
-from flowproxy.settings import environment
 
 _CHECK_SECONDS = 60.0
 _PASSED_ON = ("PATH", "LANG", "TZ")
@@ -20,8 +19,11 @@ _PASSED_ON = ("PATH", "LANG", "TZ")
 class Program:
     """One HAProxy program, by its name or path."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, environment: Mapping[str, str]) -> None:
+        """`environment` are the variables of this process. HAProxy gets few of them: none that a configuration should
+        not read."""
         self._path = path
+        self._environment = {name: value for name, value in environment.items() if name in _PASSED_ON}
 
     def require(self) -> None:
         """Raises ProxyUnavailable when there is no such program."""
@@ -51,7 +53,7 @@ class Program:
             "-c",
             "-f",
             str(folder / "haproxy.cfg"),
-            env=_environment(),
+            env=self._environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
@@ -80,7 +82,7 @@ class Program:
             "-f",
             str(folder / "haproxy.cfg"),
             stdin=asyncio.subprocess.DEVNULL,
-            env=_environment(),
+            env=self._environment,
             # Its log goes to standard output. Standard error says at each reload of every backend that it stopped.
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
@@ -94,8 +96,3 @@ class Program:
             return ""
         said, _ = await process.communicate()
         return said.decode(errors="replace")
-
-
-def _environment() -> dict[str, str]:
-    """The variables that HAProxy gets of ours: none that a configuration should not read."""
-    return {name: value for name, value in environment().items() if name in _PASSED_ON}

@@ -23,7 +23,7 @@ from flowproxy.haproxy.state_folder import StateFolder
 from flowproxy.haproxy.statistics import Statistics
 from flowproxy.haproxy.supervisor import Supervisor
 from flowproxy.rendering.configuration import Configuration
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 
 
 class Proxy:
@@ -38,7 +38,7 @@ class Proxy:
             CommandSocket(worker),
         )
         master, changes, looks = self._sockets
-        self._program = Program(settings.haproxy)
+        self._program = Program(settings.haproxy, settings.environment)
         self._files = StateFolder(self.folder)
         self._process = Process(self._program, self.folder, settings.traffic_ports, master, changes)
         self._exchange = RuntimeExchange(changes, settings.crt_list)

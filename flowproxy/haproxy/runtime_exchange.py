@@ -54,8 +54,7 @@ class RuntimeExchange:
         for command in commands(changes, self._leaving, self._crt_list):
             answer = await self._worker.ask(command.text)
             if not command.is_done(answer):
-                shown = command.text.partition("\n")[0][:200]
-                raise ProxyUnavailable(f"HAProxy answered {answer!r} to {shown!r}")
+                raise ProxyUnavailable(f"HAProxy answered {answer!r} to {command.shown!r}")
 
     async def _admit_who_stays(self, backend: str, leaving: set[str]) -> None:
         """Servers that wait for their first check are better than none."""

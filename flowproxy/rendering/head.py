@@ -15,9 +15,11 @@ from flowproxy.rendering.parts import Text, owned, without_marks
 from flowproxy.rendering.sections import default_users, service_connections
 from flowproxy.rendering.service_templates import Snippet
 from flowproxy.rendering.templates import Templates, explained
+from flowproxy.routing.conditions import Condition
+from flowproxy.routing.meaning import ANY, DEFAULT, EXACT, PATTERN, WILDCARD
 from flowproxy.routing.ports import Choice, Listeners
-from flowproxy.routing.table import ANY, DEFAULT, EXACT, PATTERN, WILDCARD, Condition, RouteTable, Rule
-from flowproxy.settings import Settings
+from flowproxy.routing.table import RouteTable, Rule
+from flowproxy.settings.model import Settings
 from flowproxy.text import paths
 from flowproxy.text.quoting import word
 

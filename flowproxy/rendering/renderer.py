@@ -14,12 +14,15 @@ from flowproxy.rendering.sections import Rendered, Section, Sections
 from flowproxy.rendering.servers import Endpoints, Placed, Server, place
 from flowproxy.rendering.service_templates import ServiceTemplates, Snippet, require_own_names
 from flowproxy.rendering.templates import Templates
+from flowproxy.rendering.values import VALUES, entries_of
+from flowproxy.routing.backends import Backend
+from flowproxy.routing.compile import compile_routes
 from flowproxy.routing.ports import Listeners
-from flowproxy.routing.table import Backend, RouteTable, compile_routes
+from flowproxy.routing.table import RouteTable
 from flowproxy.services.certificate import Certificate, in_order
 from flowproxy.services.model import Candidate
 from flowproxy.services.parse import parse
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 
 _PLAIN = parse({"serviceName": "plain.service", "servicePath": "/", "port": "80"})
 NO_LISTENERS = Listeners((), (), ())
@@ -92,6 +95,7 @@ class Renderer:
         sections |= {
             f"templates/{s.service}": Section(s.sections, "", service=s.service) for s in snippets if s.sections
         }
+        values = entries_of({name: found.slots for name, found in rendered.items() if found.slots})
         blocks = _blocks(sections, servers, memory.blocks)
         memory.sections, memory.placed, memory.blocks = rendered, placed, blocks
         pems = self._pems(certificates)
@@ -102,7 +106,7 @@ class Renderer:
             pages=self._pages,
             sections=sections,
             servers={backend.name: servers[backend.name] for backend in backends},
-            maps={**table.maps, **self._readiness(stopping=stopping)},
+            maps={**table.maps, VALUES: values, **self._readiness(stopping=stopping)},
             certificates=pems,
             ports=tuple(listener.port for listener in listening.listeners if not listener.beside_http),
             blocks={name: block.text for name, block in blocks.items()},

@@ -11,11 +11,12 @@ from flowproxy.features.paths import Rewrite
 from flowproxy.rendering.materials import Materials
 from flowproxy.rendering.servers import Server
 from flowproxy.rendering.templates import Templates
-from flowproxy.routing.table import Backend
+from flowproxy.rendering.values import slots_of
+from flowproxy.routing.backends import Backend
 from flowproxy.services.model import Service
 from flowproxy.services.users import NOBODY, User, complete, users_of
-from flowproxy.settings import Settings
-from flowproxy.text.patterns import limited, reach_of
+from flowproxy.settings.model import Settings
+from flowproxy.text.patterns.cost import limited, reach_of
 from flowproxy.text.quoting import comment, word
 
 # HAProxy 2.6 keeps no connections to a server that is added while it runs unless it is told to.
@@ -57,10 +58,11 @@ class Rewriting(NamedTuple):
 
 
 class Rendered(NamedTuple):
-    """A section, and the backend that it was made of."""
+    """A section with the values that it looks up, by slot, and the backend that it was made of."""
 
     backend: Backend
     section: Section
+    slots: Mapping[str, str]
 
 
 class Sections:
@@ -87,24 +89,27 @@ class Sections:
         for backend in backends:
             before = known.get(backend.name)
             same = before if before and before.backend is backend else None
-            rendered[backend.name] = same or Rendered(backend, self._section(backend, plain))
+            rendered[backend.name] = same or self._rendered(backend, plain)
         return rendered
 
-    def _section(self, backend: Backend, plain: str | None) -> Section:
+    def _rendered(self, backend: Backend, plain: str | None) -> Rendered:
         service, destination = backend.service, backend.destination
-        text = self._text(backend)
+        slots = slots_of(backend)
+        text = self._text(backend, slots)
         options = [_POOL]
         for feature in FEATURES:
             options += feature.server_options(service, destination) if feature.server_options else ()
         sticky = service.session_type == "sticky-server"
         shape = self._shape(text, backend, plain) if destination.req_mode == "http" and not sticky else None
-        return Section(text, " ".join(options), sticky, shape, service.service_name)
+        section = Section(text, " ".join(options), sticky, shape, service.service_name)
+        return Rendered(backend, section, slots)
 
-    def _text(self, backend: Backend) -> str:
+    def _text(self, backend: Backend, slots: Mapping[str, str]) -> str:
         is_http = backend.destination.req_mode == "http"
         template = self._http if is_http else self._tcp
         return template.render(
             backend=backend,
+            values=slots,
             parts=_PARTS["http" if is_http else "tcp"],
             service=backend.service,
             destination=backend.destination,
@@ -135,7 +140,7 @@ class Sections:
             return lines
         renamed = backend.service.model_copy(update={"service_name": "another.name", "acl_name": None})
         other = backend._replace(name="another.name-be", service=renamed)
-        return lines if _lines(self._text(other), other) == lines else None
+        return lines if _lines(self._text(other, slots_of(other)), other) == lines else None
 
 
 def default_users(settings: Settings) -> tuple[User, ...]:

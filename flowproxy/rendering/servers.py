@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
-from flowproxy.routing.table import Backend
+from flowproxy.routing.backends import Backend
 from flowproxy.services.model import Endpoint, is_address
 
 Endpoints: TypeAlias = Mapping[str, tuple[Endpoint, ...]]  # of each host name that a destination sends to

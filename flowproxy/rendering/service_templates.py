@@ -11,7 +11,7 @@ from flowproxy.rendering.materials import TemplateTexts, Unreadable
 from flowproxy.rendering.parts import has_marks
 from flowproxy.rendering.servers import Server
 from flowproxy.rendering.templates import Templates, explained
-from flowproxy.routing.table import Backend
+from flowproxy.routing.backends import Backend
 from flowproxy.services.model import Destination, Service, public
 from flowproxy.text import quoting
 from flowproxy.text.lines import require_network_addresses

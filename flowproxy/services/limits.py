@@ -13,7 +13,8 @@ from flowproxy.features.users import parse_users
 from flowproxy.services.model import Destination, Service
 from flowproxy.services.safeguards import better_protected, told_apart
 from flowproxy.text.password_hashes import ACCEPTED, is_cheap
-from flowproxy.text.patterns import (
+from flowproxy.text.patterns.cost import cost_of, search_of
+from flowproxy.text.patterns.limits import (
     LONGEST_AGENT,
     LONGEST_HOST,
     LONGEST_PATTERNS,
@@ -24,8 +25,6 @@ from flowproxy.text.patterns import (
     MOST_STEPS,
     MOST_STEPS_ANY_HOST,
     SEARCHING,
-    cost_of,
-    search_of,
 )
 
 MOST_DESTINATIONS = 1_000

@@ -1,4 +1,4 @@
-"""What the registry knows, on disk, so that a restart begins with it: a file for each service, and one of endpoints."""
+"""What the registry holds, on disk, so that a restart begins with it: a file for each service, and one of endpoints."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Store:
                 _log.warning("saved service is not used", file=str(path), reason="it is refused")
 
     def load_removed(self) -> Mapping[str, float]:
-        """The services that calls of the API have removed, with when they did."""
+        """Return the services that calls of the API have removed, with when they did."""
         try:
             saved = json.loads(self._removed_file.read_text())
             self._saved_removed = {str(name): float(at) for name, at in saved.items()}
@@ -103,8 +103,8 @@ class Store:
         return self._saved_removed
 
     def save(self, snapshot: Snapshot) -> Mapping[str, str]:
-        """Durably writes what changed since the last time; returns the services that could not be written, each with
-        the reason."""
+        """Durably write what changed since the last time; return the services that could not be written, each with the
+        reason."""
         with self._turn:
             if snapshot.generation < self._saved_generation:
                 return {}
@@ -112,7 +112,7 @@ class Store:
             unsaved = self._save_services(snapshot)
             self._save_endpoints(snapshot)
             self._save_removed(snapshot)
-            self._tell(unsaved)
+            self._log_unsaved(unsaved)
         return unsaved
 
     def save_endpoints(self, snapshot: Snapshot) -> None:
@@ -154,7 +154,7 @@ class Store:
                 self._write(self._removed_file, json.dumps(snapshot.removed), durably=True)
                 self._saved_removed = snapshot.removed
 
-    def _tell(self, unsaved: Mapping[str, str]) -> None:
+    def _log_unsaved(self, unsaved: Mapping[str, str]) -> None:
         """Once, until it works again."""
         if unsaved and not self._failing:
             _log.error("state cannot be written", services=len(unsaved), reason=next(iter(unsaved.values())))

@@ -12,7 +12,7 @@ from flowproxy.services.admission import Admission, ServiceRequest
 from flowproxy.services.parse import DEPRECATED, DESTINATION_PARAMETERS, SERVICE_PARAMETERS
 from flowproxy.services.protection import guarded_by
 from flowproxy.services.registry import Origin
-from flowproxy.settings import misspelt
+from flowproxy.settings.misspelt import misspelt
 from flowproxy.sources.source import SourceStatus, StatusRecord
 from flowproxy.text.nearest import nearest
 

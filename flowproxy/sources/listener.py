@@ -12,7 +12,7 @@ import structlog
 from flowproxy.errors import ListenerFailed
 from flowproxy.services.admission import Admission, ServiceRequest
 from flowproxy.services.registry import Origin
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 from flowproxy.sources.source import SourceStatus, State, StatusRecord
 
 _log = structlog.get_logger(__name__)

@@ -11,7 +11,7 @@ from flowproxy.haproxy.drift import find_drift
 from flowproxy.haproxy.inspection import seen_in
 from flowproxy.haproxy.plan import Running
 from flowproxy.rendering.configuration import Configuration
-from flowproxy.routing.table import compile_routes
+from flowproxy.routing.compile import compile_routes
 from flowproxy.services.model import Candidate, Endpoint
 from flowproxy.services.parse import parse
 

@@ -17,6 +17,7 @@ PARAMETERS = [(feature, parameter) for feature in FEATURES for parameter in feat
 # What a parameter has no effect without.
 _TCP = {"reqMode": "tcp", "srcPort": "9000"}
 NEEDS = {
+    "stripPrefix": {"servicePath": "/shop"},
     "redirectFromDomain": {"serviceDomain": "example.com"},
     "httpsRedirectCode": {"httpsOnly": "true"},
     "compressionType": {"compressionAlgo": "gzip"},

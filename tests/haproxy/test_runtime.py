@@ -9,7 +9,7 @@ from controller import Controller, Origin, Tls
 from support import eventually
 
 from flowproxy.haproxy.commands import server_states
-from flowproxy.routing.table import STAGES
+from flowproxy.routing.meaning import STAGES
 
 Origins = Callable[[str], Origin]
 

@@ -39,6 +39,11 @@ class Catalog:
         """Return whether the registry holds services of the Swarm."""
         return any(entry.origin == Origin.SWARM for entry in self._registry.snapshot().entries.values())
 
+    def differs_from(self, before: Mapping[str, SwarmService]) -> bool:
+        """Return whether services came, went or changed in a way that an event is sent for."""
+        now = self.services
+        return before.keys() != now.keys() or any(not service.asks_as(now[i]) for i, service in before.items())
+
     def replace(self, services: Iterable[SwarmService]) -> int:
         """Take over a complete listing; return how many of its services ask for routes."""
         self.services = {service.id: service for service in services}

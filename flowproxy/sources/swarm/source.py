@@ -12,8 +12,7 @@ import structlog
 
 from flowproxy.errors import SwarmUnavailable
 from flowproxy.services.admission import Admission
-from flowproxy.settings import Settings
-from flowproxy.sources.own_networks import own_interfaces
+from flowproxy.settings.model import Settings
 from flowproxy.sources.source import SourceStatus, State, StatusRecord
 from flowproxy.sources.swarm.catalog import Catalog
 from flowproxy.sources.swarm.client import SwarmClient
@@ -21,6 +20,7 @@ from flowproxy.sources.swarm.events import Events
 from flowproxy.sources.swarm.listing import SwarmService
 from flowproxy.sources.swarm.managers import watch_managers
 from flowproxy.sources.swarm.nodes import Nodes
+from flowproxy.sources.swarm.own_service import addresses_of_own_service
 from flowproxy.sources.swarm.pacing import SETTLING, Pacing
 from flowproxy.sources.swarm.placement import Placement
 from flowproxy.sources.swarm.status import SwarmStatus
@@ -86,16 +86,7 @@ class Swarm:
     async def replicas(self) -> frozenset[str] | None:
         """Return the addresses of our own service's tasks, which is the one that has an address of ours; None where
         Docker does not answer or we are no service."""
-        if not self._client.is_connected:
-            return None
-        try:
-            tasks = await self._client.wanted_tasks()
-        except SwarmUnavailable:
-            return None
-        own = {str(interface.ip) for interface in own_interfaces()}
-        ours = {task.service_id for task in tasks if own & task.plain_addresses}
-        addresses = [task.plain_addresses for task in tasks if task.service_id in ours]
-        return frozenset().union(*addresses) if addresses else None
+        return await addresses_of_own_service(self._client) if self._client.is_connected else None
 
     async def _watch(self) -> None:
         """Return when the stream of events has ended."""
@@ -126,9 +117,8 @@ class Swarm:
 
     def _has_missed_events(self, before: Mapping[str, SwarmService], at: float) -> bool:
         """Return whether a listing shows what an event should have told long ago: the stream is there but silent."""
-        after = self._catalog.services
-        changed = before.keys() != after.keys() or any(not service.asks_as(after[i]) for i, service in before.items())
-        return changed and not self._events.is_pending and self._events.silent_for(at) > SETTLING
+        is_silent = not self._events.is_pending and self._events.silent_for(at) > SETTLING
+        return is_silent and self._catalog.differs_from(before)
 
     async def _list_everything(self) -> None:
         await self._list_nodes()

@@ -6,7 +6,7 @@ import pytest
 
 from flowproxy.api.requests import is_distributed, json_object, request_for
 from flowproxy.errors import InvalidService
-from flowproxy.routing.table import Request
+from flowproxy.routing.conditions import Request
 from flowproxy.text.booleans import is_true
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from flowproxy.rendering.materials import TemplateTexts, Unreadable
 from flowproxy.services.model import Endpoint
 from flowproxy.services.parse import parse
 from flowproxy.services.registry import Entry, Origin
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 
 
 def entry(name: str, **parameters: str) -> Entry:
@@ -81,3 +82,19 @@ def test_a_mistake_in_a_template_of_the_operators_is_the_cause(tmp_path: Path) -
         pipeline.plan(wanted(entry("boom")))
     assert isinstance(refused.value.__cause__, ZeroDivisionError)
     assert "backend a-be80_0" in pipeline.plan(wanted(entry("a"))).configuration.text()
+
+
+def test_nothing_is_read_while_it_plans() -> None:
+    pipeline, given = Pipeline(RENDERER), wanted(entry("a"), entry("b", serviceHeader="X-A:1"), addresses=("10.0.0.1",))
+    pipeline.plan(given)  # what Python itself loads when it is first used
+    watching, opened = True, []
+
+    def hook(event: str, _: object) -> None:
+        if watching and event in ("open", "os.listdir", "os.scandir", "socket.__new__", "subprocess.Popen"):
+            opened.append(event)
+
+    sys.addaudithook(hook)
+    pipeline.plan(given)
+    watching = False
+
+    assert opened == []

@@ -10,7 +10,7 @@ from flowproxy.control.registration import Registration
 from flowproxy.errors import OwnedElsewhere, ProxyUnavailable, Rejected, UnknownAddress
 from flowproxy.services.admission import Admission, Rules, ServiceRequest
 from flowproxy.services.registry import Origin, Registry
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 
 WEB = {"serviceName": "web", "servicePath": "/", "port": "80", "outboundHostname": "web.internal"}
 

@@ -10,7 +10,7 @@ import pytest
 from flowproxy.control import shutdown
 from flowproxy.control.shutdown import leave, signalled, stop
 from flowproxy.services.registry import Registry
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 
 
 class Proxy:

@@ -11,7 +11,7 @@ from flowproxy.control.template_files import ServiceTemplateFiles, read_material
 from flowproxy.errors import InvalidSettings
 from flowproxy.rendering.materials import TemplateFile, TemplateTexts, Unreadable
 from flowproxy.services.parse import parse
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 
 
 async def read(settings: Settings, path: Path | str) -> TemplateTexts:

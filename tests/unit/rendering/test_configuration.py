@@ -12,12 +12,12 @@ from flowproxy.control.template_files import OURS
 from flowproxy.rendering.configuration import Configuration
 from flowproxy.rendering.materials import PAGES
 from flowproxy.rendering.templates import FILTERS
+from flowproxy.routing.compile import compile_routes
 from flowproxy.routing.ports import compile_listeners
-from flowproxy.routing.table import compile_routes
 from flowproxy.services.certificate import read_certificate
 from flowproxy.services.model import Candidate, Endpoint
 from flowproxy.services.parse import parse
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 
 
 def render(*parameters: dict[str, str], settings: Settings | None = None, **endpoints: str) -> Configuration:

@@ -15,7 +15,7 @@ from flowproxy.features import Defaults
 from flowproxy.services.admission import Admission, Channel, Rules, ServiceRequest
 from flowproxy.services.registry import Origin, Registry
 from flowproxy.services.store import Store
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 from flowproxy.sources.environment import Environment, variable_of
 from flowproxy.sources.listener import Listeners
 from flowproxy.sources.swarm.catalog import Catalog

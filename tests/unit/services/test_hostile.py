@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from flowproxy.errors import InvalidService, Rejected
 from flowproxy.features import Defaults
 from flowproxy.rendering.configuration import Configuration, map_text
+from flowproxy.routing.compile import compile_routes
 from flowproxy.routing.ports import HttpNames, Listeners, compile_listeners
-from flowproxy.routing.table import RouteTable, compile_routes
+from flowproxy.routing.table import RouteTable
 from flowproxy.services.model import Candidate
 from flowproxy.services.parse import parse
 from flowproxy.text.lines import Level, reads_files, require_network_addresses

@@ -8,7 +8,7 @@ from flowproxy.errors import ListenerFailed
 from flowproxy.features import Defaults
 from flowproxy.services.admission import Admission, Rules
 from flowproxy.services.registry import Origin, Registry
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 from flowproxy.sources.listener import Listeners
 from flowproxy.sources.source import State
 

@@ -15,7 +15,7 @@ from flowproxy.errors import SwarmUnavailable
 from flowproxy.features import Defaults
 from flowproxy.services.admission import Admission, Rules, ServiceRequest
 from flowproxy.services.registry import Origin, Registry
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 from flowproxy.sources.source import State
 from flowproxy.sources.swarm import source
 from flowproxy.sources.swarm.client import Forbidden

@@ -1,3 +1,5 @@
+"""The cost of regular expressions."""
+
 from __future__ import annotations
 
 import re
@@ -6,23 +8,10 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from routing_cases import candidate
 
-from flowproxy.errors import InvalidService
-from flowproxy.routing.table import Request, compile_routes, match
-from flowproxy.services.parse import parse
-from flowproxy.text.patterns import (
-    LONGEST_HOST,
-    LONGEST_TEXT,
-    MOST_STEPS,
-    MOST_STEPS_ANY_HOST,
-    cost_of,
-    is_found,
-    limited,
-    reach_of,
-    search_of,
-    steps_of,
-)
+from flowproxy.text.patterns.cost import cost_of, limited, reach_of, steps_of
+from flowproxy.text.patterns.limits import LONGEST_HOST, LONGEST_TEXT, MOST_STEPS, MOST_STEPS_ANY_HOST
+from flowproxy.text.patterns.search import is_found
 
 ORDINARY = [
     "^/v[0-9]+/",
@@ -80,7 +69,7 @@ def test_an_ordinary_pattern_is_cheap_enough_for_any_host(pattern: str) -> None:
         ("x" * 501, "at most 500"),
     ],
 )
-def test_what_is_refused_says_why(pattern: str, reason: str) -> None:
+def test_a_refused_pattern_has_a_reason(pattern: str, reason: str) -> None:
     with pytest.raises(ValueError, match=re.escape(reason)) as raised:
         cost_of(pattern)
 
@@ -96,7 +85,7 @@ def test_quadratic_patterns_are_compared_with_shorter_texts() -> None:
     assert steps_of(["^/", "^/a"]) == cost_of("^/").steps + cost_of("^/a").steps
 
 
-def test_the_limit_leaves_room_for_what_a_pattern_may_take() -> None:
+def test_the_limit_is_far_above_the_cost_of_the_pattern() -> None:
     for pattern in ORDINARY:
         limit = re.fullmatch(r"\(\*LIMIT_MATCH=(\d+)\)(.*)", limited(pattern), re.DOTALL)
         assert limit
@@ -117,7 +106,7 @@ PIECES = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(["^", ""]), PIECES, st.sampled_from(["", "$", "[cd]$"]), st.sampled_from(["a", "ab", "/a", "b"]))
-def test_a_backtracking_engine_is_quick_with_what_is_accepted(start: str, piece: str, end: str, text: str) -> None:
+def test_a_backtracking_engine_is_quick_with_accepted_patterns(start: str, piece: str, end: str, text: str) -> None:
     """Python's engine works as PCRE does, some fifty times slower."""
     pattern = f"{start}{piece}{end}"
     try:
@@ -133,12 +122,6 @@ def test_a_backtracking_engine_is_quick_with_what_is_accepted(start: str, piece:
     assert is_found(pattern, hostile) == expected
 
 
-def test_what_only_haproxy_can_evaluate_is_not_evaluated() -> None:
-    assert is_found("^/(?!api)", "/web") is None
-    assert is_found("^/[A-Z]", "/web", ignoring_case=True) is True
-    assert is_found("^/[A-Z]", "/web") is False
-
-
 def test_the_analysis_itself_is_quick() -> None:
     hostile = ["(.?)" * 100, "(a|b|.)" * 60, "(.*a){20}", ".{300}", "(a?|b?|.?)" * 30, "[ab]{0,300}c", "(.a|.b)" * 40]
     begun = time.process_time()
@@ -148,53 +131,3 @@ def test_the_analysis_itself_is_quick() -> None:
         except ValueError:
             continue
     assert time.process_time() - begun < 1
-
-
-def refused(**parameters: str) -> str:
-    with pytest.raises(InvalidService) as raised:
-        parse({"serviceName": "web", "port": "80", **{k.replace("_", "."): v for k, v in parameters.items()}})
-    return str(raised.value)
-
-
-def test_patterns_of_a_service_share_a_budget() -> None:
-    quadratic = {"pathType": "path_reg", "servicePath": "^/.*a.*[bc]"}
-
-    parse({"serviceName": "web", "port": "80", "serviceDomain": "a.org", **quadratic})
-    assert "servicePath: for requests to any host a service has at most" in refused(**quadratic)
-    many = ",".join(f"^/.*a.*[b{i}]" for i in range(9))
-    assert "begin regular expressions with ^" in refused(**{**quadratic, "servicePath": many, "serviceDomain": "a.org"})
-    assert "reqPathSearchReplace: " in refused(servicePath="/", reqPathSearchReplace="(a+)+,/")
-    assert "serviceDomain: " in refused(serviceDomain="(a+)+", serviceDomainAlgo="hdr_reg(host)")
-    assert "servicePath.2: " in refused(pathType="path_reg", servicePath_2="(a+)+", port_2="80")
-    assert "20 regular expressions" in refused(pathType="path_reg", servicePath=",".join(f"^/{i}" for i in range(21)))
-
-
-def test_what_is_generated_from_a_service_is_bounded() -> None:
-    paths = ",".join(f"/{i}" for i in range(100))
-    hosts = ",".join(f"h{i}.org" for i in range(101))
-    assert "servicePath: with every serviceDomain these are 10100 routes" in refused(
-        servicePath=paths, serviceDomain=hosts
-    )
-    long = ",".join(f"/{i:04}{'x' * 4000}" for i in range(600))
-    assert "servicePath: with every serviceDomain the routes have" in refused(servicePath=long)
-    many = ",".join(f"h{i}.org" for i in range(2001))
-    assert "serviceDomain: each host of a destination with" in refused(serviceDomain=many, userAgent="x")
-    ports = {f"port_{i}": "80" for i in range(1, 1002)}
-    assert "port: there are 1001 destinations" in refused(servicePath="/", **ports)
-    agents = ",".join("x" * 100 + str(i) for i in range(200))
-    assert "userAgent: a service has at most" in refused(servicePath="/", userAgent=agents)
-
-
-def test_a_text_that_is_too_long_fulfils_no_condition() -> None:
-    routes = compile_routes(
-        [candidate("out", pathType="path_reg", servicePath="^/", servicePathExclude="^/secret")]
-    ).routes
-    searched = compile_routes(
-        [candidate("sub", userAgent=",".join(f"a{i}" for i in range(100)), servicePath="/")]
-    ).routes
-
-    assert match(routes, Request("a.org", "/open"))
-    assert not match(routes, Request("a.org", "/secret"))
-    assert not match(routes, Request("a.org", "/" + "x" * LONGEST_TEXT))
-    assert match(searched, Request("a.org", "/", headers={"user-agent": "a7"}))
-    assert not match(searched, Request("a.org", "/", headers={"user-agent": "a7" + "x" * search_of(["a7"]).reach}))

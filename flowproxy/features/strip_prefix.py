@@ -1,0 +1,68 @@
+"""Services that do not know the path below which they are published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from flowproxy.errors import Problem
+from flowproxy.features.feature import Change, Defaults, Destinations, Feature, Parameters
+from flowproxy.text.values import Flag
+
+if TYPE_CHECKING:
+    from flowproxy.features import DestinationParameters, ServiceParameters
+
+_MOST_DEPTHS = 10  # different numbers of segments, each of which has lines of its own
+
+
+class OfDestination(Parameters):
+    """Whether the path that led to a destination is taken away."""
+
+    strip_prefix: Flag = Field(
+        False,
+        description="Whether the service gets paths without the `servicePath` that matched, which it is told in"
+        " `X-Forwarded-Prefix`. For `pathType` `path_beg` and `path`.",
+        examples=["true"],
+    )
+
+
+def prefixes(destination: DestinationParameters) -> Mapping[str, int]:
+    """Return what is taken away, each with its number of segments."""
+    found = [path.rstrip("/") for path in destination.service_path]
+    return {prefix: prefix.count("/") for prefix in found}
+
+
+def _check(_: ServiceParameters, destinations: Destinations, __: Defaults) -> Iterable[Problem]:
+    for destination in destinations:
+        if not destination.strip_prefix:
+            continue
+        name = f"stripPrefix{destination.suffix}"
+        if destination.req_mode != "http":
+            yield Problem(name, "true", f"is for http; set {name}=false on a {destination.req_mode} destination")
+        elif destination.path_type not in ("path_beg", "path"):
+            rule = f"needs pathType path_beg or path; with {destination.path_type} no part of the path is its beginning"
+            yield Problem(name, "true", rule)
+        elif not destination.service_path or "" in prefixes(destination):
+            yield Problem(name, "true", f"needs a servicePath other than /; set {name}=false where nothing is to go")
+        elif len(set(prefixes(destination).values())) > _MOST_DEPTHS:
+            rule = f"the paths have more than {_MOST_DEPTHS} different numbers of segments; divide them among services"
+            yield Problem(name, "true", rule)
+
+
+def _values(_: ServiceParameters, destination: DestinationParameters) -> Mapping[str, str]:
+    """The segments of each prefix. A slash behind it keeps /shop from being found in /shopping."""
+    if not destination.strip_prefix:
+        return {}
+    return {f"{prefix}/": str(segments) for prefix, segments in prefixes(destination).items()}
+
+
+FEATURE = Feature(
+    name="strip_prefix",
+    destination=OfDestination,
+    modes=("http",),
+    change=Change.RELOAD,
+    check=_check,
+    values=_values,
+)
