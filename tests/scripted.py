@@ -129,7 +129,7 @@ class _Store(Store):
     """A store that does not save some services."""
 
     def __init__(self, folder: Path, unsaved: Mapping[str, str]) -> None:
-        super().__init__(folder, {})
+        super().__init__(folder)
         self._scripted = unsaved
 
     def save(self, snapshot: Snapshot) -> Mapping[str, str]:

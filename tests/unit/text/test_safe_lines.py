@@ -71,7 +71,12 @@ def test_no_line_that_safe_accepts_reads_anything_but_the_request(
             # A word may be the literal value of a header, of a body or of a comparison, or the name of an acl.
             before = words[:number]
             named = {"if", "unless"}.intersection(before) and before.count("{") == before.count("}")
-            literal = actions.intersection(before) or "}" in words[number:] or words[0] in ("acl", "option") or named
+            literal = (
+                actions.intersection(before)
+                or "}" in words[number:]
+                or words[0] in ("acl", "option", "compression")
+                or named
+            )
             assert word not in FILES or literal, line
             is_format = words[0] != "acl"  # what an acl compares with is text
             assert not (is_format and re.search(r"%\{?[^%]*\[[^\]'\"]*(?:,map\(|env\()", word)), line

@@ -88,7 +88,7 @@ def test_values_that_are_not_secret_are_shown(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameter", "value", "told"),
+    ("parameter", "value", "expected"),
     [
         ("users", "admin:x", "(hidden)"),
         ("Users", "admin:x", "(hidden)"),
@@ -109,8 +109,8 @@ def test_values_that_are_not_secret_are_shown(line: str) -> None:
         ("servicePath", "/token,/auth", "/token,/auth"),
     ],
 )
-def test_parameters_hide_their_secrets(parameter: str, value: str, told: str) -> None:
-    assert shown_value(parameter, value) == told
+def test_parameters_hide_their_secrets(parameter: str, value: str, expected: str) -> None:
+    assert shown_value(parameter, value) == expected
 
 
 @pytest.mark.parametrize("name", ["Authorization", "X-Api-Key", "Cookie", "Set-Cookie", "x_auth_token", "X-Secret"])
