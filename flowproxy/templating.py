@@ -5,6 +5,7 @@ All are rendered in Jinja2's sandbox: a template sees values, and changes nothin
 
 from __future__ import annotations
 
+import functools
 import re
 import stat
 from collections.abc import Iterable
@@ -34,14 +35,7 @@ class Templates:
 
     def __init__(self, folders: Iterable[Path], closed: Iterable[Path] = ()) -> None:
         self._closed = tuple(path.resolve() for path in (*closed, *map(Path, ("/proc", "/sys", "/dev"))))
-        self._environment = ImmutableSandboxedEnvironment(
-            loader=jinja2.FileSystemLoader(list(folders)),
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            keep_trailing_newline=True,
-            lstrip_blocks=True,
-        )
-        self._environment.filters |= {name: getattr(quoting, name) for name in FILTERS}
+        self._environment = _environment(tuple(folders))
 
     def named(self, name: str) -> jinja2.Template:
         """Raises InvalidTemplate."""
@@ -105,6 +99,20 @@ class Templates:
             raise InvalidTemplate(f"{what}: it is no text in UTF-8") from None
         except jinja2.TemplateError as error:
             raise InvalidTemplate(f"{what}: {explained(error)}") from None
+
+
+@functools.lru_cache(maxsize=2)
+def _environment(folders: tuple[Path, ...]) -> jinja2.Environment:
+    """Return the environment of these folders: to compile our templates takes a quarter of the time of a start."""
+    environment = ImmutableSandboxedEnvironment(
+        loader=jinja2.FileSystemLoader(folders),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {name: getattr(quoting, name) for name in FILTERS}
+    return environment
 
 
 def section_names(sections: str) -> list[str]:

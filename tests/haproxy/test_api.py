@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from controller import Controller, Origin, fetch
+from controller import Controller, Origin, Running, fetch
 from support import eventually, free_port
 
 GOOD = {"servicePath": "/", "port": "80", "outboundHostname": "127.0.0.1"}
@@ -31,8 +31,8 @@ DESTINATION_FIELDS = """
 
 
 @pytest.fixture
-def api(controller: Controller) -> Controller:
-    return controller.start(RECONFIGURE_ATTEMPTS="1")
+def api(running: Running[Controller]) -> Controller:
+    return running(RECONFIGURE_ATTEMPTS="1")
 
 
 @pytest.mark.parametrize("prefix", ["/v1/docker-flow-proxy", "/v1"])

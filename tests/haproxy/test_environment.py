@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 
 import pytest
-from controller import Controller, Origin
+from controller import Controller, Origin, Running
 from prometheus_client.parser import text_string_to_metric_families
 from support import eventually
 
@@ -71,16 +71,16 @@ def test_prometheus_is_told_our_figures_and_those_of_haproxy(controller: Control
     assert 'haproxy_frontend_http_requests_total{proxy="services"}' in text
 
 
-def test_the_statistics_are_there_as_csv(controller: Controller) -> None:
+def test_the_statistics_are_there_as_csv(running: Running[Controller]) -> None:
     """T168."""
-    controller.start()
+    controller = running()
 
     assert "\nservices,FRONTEND," in controller.api("/v1/docker-flow-proxy/metrics").text
 
 
 @pytest.mark.parametrize("path", ["notify-services", "ping"])
-def test_what_the_listener_was_asked_is_answered(controller: Controller, path: str) -> None:
-    controller.start()
+def test_what_the_listener_was_asked_is_answered(running: Running[Controller], path: str) -> None:
+    controller = running()
 
     assert controller.api(f"/v1/docker-flow-swarm-listener/{path}").json == {"Status": "OK"}
     assert controller.api("/v1/docker-flow-swarm-listener/get-services").json == []

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import pytest
 from certificates import make_certificate
-from controller import Answer, Controller, Origin, Tls, fetch
+from controller import Answer, Controller, Origin, Running, Tls, fetch
 from support import eventually
 
 from flowproxy.templating import OURS
@@ -125,17 +125,19 @@ def test_what_was_right_before_keeps_serving_and_is_tried_again_when_it_changes(
         r"\x64efaults",
     ],
 )
-def test_no_line_of_a_backend_begins_another_section(controller: Controller, origin: Origins, extra: str) -> None:
-    controller.start()
+def test_no_line_of_a_backend_begins_another_section(running: Running[Controller], origin: Origins, extra: str) -> None:
+    controller = running()
     answer = _reconfigure(controller, "web", str(origin("web").port), backendExtra=f"http-request deny\n{extra}")
 
     assert answer.status == 400
     assert answer.json["Message"].startswith("service web: backendExtra: ")
 
 
-def test_two_new_services_that_do_not_go_together_the_elder_stays(controller: Controller, origin: Origins) -> None:
+def test_two_new_services_that_do_not_go_together_the_elder_stays(
+    running: Running[Controller], origin: Origins
+) -> None:
     """Each is right alone; HAProxy names the one that stands lower in the file."""
-    controller.start()
+    controller = running()
     port = str(origin("web").port)
     fronts = {
         "z": "acl mine path /z\nuse_backend z-be{port}_0 if mine",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from controller import Answer, Controller, Origin
+from controller import Answer, Controller, Origin, Running
 
 Origins = Callable[[str], Origin]
 
@@ -112,8 +112,8 @@ def test_a_broken_template_is_its_services_error_alone(
 
 
 @pytest.mark.parametrize("path", ["/nowhere/template", "{state}/haproxy.cfg", "{state}.pipe", "/", "relative"])
-def test_a_template_must_be_a_file_that_is_meant_for_it(controller: Controller, path: str) -> None:
-    controller.start()
+def test_a_template_must_be_a_file_that_is_meant_for_it(running: Running[Controller], path: str) -> None:
+    controller = running()
     os.mkfifo(f"{controller.folder}.pipe")
     given = path.replace("{state}", str(controller.folder))
     answer = controller.reconfigure(
