@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 
-from flowproxy.environment import variable_of
-from flowproxy.model import Destination, Parameters, Service
-from flowproxy.parameters import DEPRECATED, DESTINATION_PARAMETERS, SERVICE_PARAMETERS
+from flowproxy.services.model import Destination, Parameters, Service
+from flowproxy.services.parse import DEPRECATED, DESTINATION_PARAMETERS, SERVICE_PARAMETERS
 from flowproxy.settings import Settings
+from flowproxy.sources.environment import variable_of
 
 FOLDER = Path(__file__).parent / "reference"
 

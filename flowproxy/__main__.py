@@ -1,5 +1,5 @@
 """`python -m flowproxy` is the command `flowproxy`."""
 
-from flowproxy.cli import main
+from flowproxy.cli.main import main
 
 main()

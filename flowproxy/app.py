@@ -17,7 +17,7 @@ from typing import NoReturn, cast
 import structlog
 from aiohttp import web
 
-from flowproxy.access import (
+from flowproxy.api.access import (
     HEADER_BYTES,
     IDLE_SECONDS,
     LINE_BYTES,
@@ -27,33 +27,33 @@ from flowproxy.access import (
     tls_of,
     with_short_paths,
 )
-from flowproxy.api import Api
+from flowproxy.api.connections import Connections, Listener
+from flowproxy.api.handlers import Api
 from flowproxy.background import Background
-from flowproxy.certificate import Certificate
-from flowproxy.certificate_checks import CertificateChecks
-from flowproxy.demo import start_demo
-from flowproxy.deprecations import Deprecations
-from flowproxy.drift_watch import DriftWatch
-from flowproxy.environment import nearest_variable, services, unguarded
+from flowproxy.certificates.checks import CertificateChecks
+from flowproxy.certificates.keyring import Keyring
+from flowproxy.cluster.replicas import Replicas
+from flowproxy.control.drift_watch import DriftWatch
+from flowproxy.control.exchange import Exchange
+from flowproxy.control.reconciler import Reconciler
 from flowproxy.errors import InvalidService, InvalidSettings, OwnedElsewhere, ProxyUnavailable
-from flowproxy.exchange import Exchange
-from flowproxy.informants import Informants
-from flowproxy.keyring import Keyring
-from flowproxy.listening import Connections, Listener
+from flowproxy.haproxy.proxy import Proxy, has_exporter, has_match_limits
 from flowproxy.logs import LoopFailures
-from flowproxy.names import Names
-from flowproxy.overlaps import Overlaps
-from flowproxy.ownership import HostOwners
-from flowproxy.parameters import parse
-from flowproxy.proxy import Proxy, has_exporter, has_match_limits
-from flowproxy.reconciler import Reconciler
-from flowproxy.registry import Entry, Origin, Registry
-from flowproxy.render import Renderer
-from flowproxy.replicas import Replicas
-from flowproxy.routing import compile_routes
+from flowproxy.rendering.configuration import Renderer
+from flowproxy.routing.overlaps import Overlaps
+from flowproxy.routing.ownership import HostOwners
+from flowproxy.routing.table import compile_routes
+from flowproxy.services.admission import Deprecations
+from flowproxy.services.certificate import Certificate
+from flowproxy.services.parse import parse
+from flowproxy.services.registry import Entry, Origin, Registry
+from flowproxy.services.store import Known, Store
 from flowproxy.settings import Settings, misspelt, read_user_secrets, secrets_folder
-from flowproxy.store import Known, Store
-from flowproxy.swarm import Swarm, SwarmStatus, is_expected
+from flowproxy.sources.demo import start_demo
+from flowproxy.sources.environment import nearest_variable, services, unguarded
+from flowproxy.sources.host_names import Names
+from flowproxy.sources.listener import Informants
+from flowproxy.sources.swarm import Swarm, SwarmStatus, is_expected
 
 _log = structlog.get_logger(__name__)
 
@@ -149,7 +149,7 @@ async def serve(settings: Settings, environment: Mapping[str, str], *, demo: boo
         await keyring.look()
         if swarm:
             await asyncio.sleep(settings.dns_lookup_pause_ms / 1000)
-            await replicas.ask_for_certificates(keyring)
+            await replicas.ask_for_certificates({kept.name for kept in keyring.kept()})
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_FIRST_COMPARISON_SECONDS):
                     await background.keep("replicas", exchange.compare)

@@ -19,10 +19,10 @@ from pydantic import AliasChoices, AliasGenerator, BeforeValidator, Field, Secre
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from flowproxy.errors import InvalidSettings, Problem
-from flowproxy.model import Defaults, Flag, Lines, Port, Service, Words
-from flowproxy.quoting import word
-from flowproxy.raw import Level
-from flowproxy.users import complete
+from flowproxy.services.model import Defaults, Flag, Lines, Port, Service, Words
+from flowproxy.services.users import complete
+from flowproxy.text.lines import Level
+from flowproxy.text.quoting import word
 
 Seconds = Annotated[int, Field(ge=1, le=30 * 86400)]
 

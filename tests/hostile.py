@@ -7,7 +7,7 @@ from typing import NamedTuple
 from certificates import make_certificate
 from hypothesis import strategies as st
 
-from flowproxy.parameters import DEPRECATED, DESTINATION_PARAMETERS, SERVICE_PARAMETERS
+from flowproxy.services.parse import DEPRECATED, DESTINATION_PARAMETERS, SERVICE_PARAMETERS
 
 # What each parameter takes; others take any text.
 PLAIN = {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from flowproxy.parameters import parse
-from flowproxy.routing import Candidate, Request
+from flowproxy.routing.table import Request
+from flowproxy.services.model import Candidate
+from flowproxy.services.parse import parse
 
 
 def candidate(name: str, created: float = 0.0, **parameters: str) -> Candidate:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flowproxy import api
+from flowproxy.api import handlers as api
 
 ROOT = Path(__file__).parent.parent
 
@@ -51,7 +51,7 @@ def test_every_link_between_documents_leads_somewhere() -> None:
 
 def test_every_template_is_used() -> None:
     templates = sorted(ROOT.glob("templates/**/*.j2"))
-    texts = "".join(path.read_text() for path in [*templates, ROOT / "flowproxy" / "render.py"])
+    texts = "".join(path.read_text() for path in [*templates, ROOT / "flowproxy" / "rendering" / "configuration.py"])
 
     assert [path.name for path in ROOT.glob("templates/*.j2") if f'"{path.name}"' not in texts] == []
 

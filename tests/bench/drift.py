@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import time
 
-from flowproxy.drift import find_drift
-from flowproxy.model import Endpoint
-from flowproxy.parameters import parse
-from flowproxy.plan import Running
-from flowproxy.proxy import seen_in
-from flowproxy.render import Configuration, Renderer
-from flowproxy.routing import Candidate, compile_routes
+from flowproxy.haproxy.drift import find_drift
+from flowproxy.haproxy.plan import Running
+from flowproxy.haproxy.proxy import seen_in
+from flowproxy.rendering.configuration import Configuration, Renderer
+from flowproxy.routing.table import compile_routes
+from flowproxy.services.model import Candidate, Endpoint
+from flowproxy.services.parse import parse
 from flowproxy.settings import Settings
 
 ADDRESSES = ("10.0.0.1", "10.0.0.2")

@@ -12,7 +12,7 @@ import pytest
 from certificates import make_certificate
 from controller import Answer, Controller, Origin, fetch, origins
 
-from flowproxy.framing import FRAMING
+from flowproxy.text.framing_headers import FRAMING
 
 BCRYPT = "$2b$06$abcdefghijklmnopqrstuuwJHKfZ2RYLMDBxrTNPMbSJzgkvYi0Dm"
 

@@ -14,7 +14,7 @@ from certificates import make_certificate
 from controller import Controller, Origin, Tls
 from support import eventually
 
-from flowproxy.certificate import read_certificate
+from flowproxy.services.certificate import read_certificate
 
 Origins = Callable[[str], Origin]
 
@@ -188,8 +188,8 @@ def looked(controller: Controller) -> float:
 
 WITHOUT_A_PAUSE = """
 import sys
-from flowproxy import drift_watch
-from flowproxy.cli import main
+from flowproxy.control import drift_watch
+from flowproxy.cli.main import main
 drift_watch._PAUSE_SECONDS = 0.003
 drift_watch._SHARE = 1.0
 del sys.argv[1:4]  # the Python and -m flowproxy that would be started without this

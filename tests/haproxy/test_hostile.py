@@ -13,7 +13,7 @@ from hostile import HOSTILE, PLAIN, Hostile
 from hypothesis import HealthCheck, example, given, settings
 from support import eventually, free_port
 
-from flowproxy.parameters import DEPRECATED
+from flowproxy.services.parse import DEPRECATED
 
 Origins = Callable[[str], Origin]
 

@@ -15,8 +15,8 @@ from certificates import make_certificate
 from controller import Controller, Origin, fetch, origins
 from support import free_port
 
-from flowproxy.model import Destination, Service
-from flowproxy.parameters import DESTINATION_PARAMETERS, SERVICE_PARAMETERS
+from flowproxy.services.model import Destination, Service
+from flowproxy.services.parse import DESTINATION_PARAMETERS, SERVICE_PARAMETERS
 
 Origins = Callable[[str], Origin]
 OUT = {"outboundHostname": "127.0.0.1"}

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from routing_cases import CANDIDATES, REQUESTS, described_candidates
 
-from flowproxy.routing import Candidate, Request, compile_routes, match
+from flowproxy.routing.table import Request, compile_routes, match
+from flowproxy.services.model import Candidate
 
 
 @pytest.fixture

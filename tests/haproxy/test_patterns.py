@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import pytest
 from controller import Answer, Controller, Origin, fetch
 
-from flowproxy.patterns import MOST_STEPS, steps_of
+from flowproxy.text.patterns import MOST_STEPS, steps_of
 
 Origins = Callable[[str], Origin]
 OUT = {"outboundHostname": "127.0.0.1"}

@@ -21,8 +21,8 @@ KEY = "a key that all replicas have"
 NAMED = """
 import sys
 from pathlib import Path
-from flowproxy import names
-from flowproxy.cli import main
+from flowproxy.sources import host_names as names
+from flowproxy.cli.main import main
 ask = names._addresses
 names._addresses = lambda name: Path({path!r}).read_text().split() if name == "tasks.proxy" else ask(name)
 del sys.argv[1:4]  # the Python and -m flowproxy that would be started without this

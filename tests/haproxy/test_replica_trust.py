@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 from controller import Answer, Controller, Origin, Running, fetch
 
-from flowproxy.signature import HEADER, Call, sign
+from flowproxy.cluster.signature import HEADER, Call, sign
 
 Origins = Callable[[str], Origin]
 

@@ -8,8 +8,8 @@ from certificates import make_certificate
 from controller import Controller, Origin, Tls
 from support import eventually
 
-from flowproxy.commands import server_states
-from flowproxy.render import MAPS
+from flowproxy.haproxy.commands import server_states
+from flowproxy.rendering.configuration import MAPS
 
 Origins = Callable[[str], Origin]
 

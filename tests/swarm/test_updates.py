@@ -14,7 +14,7 @@ from swarm.client import answers, get, require_free
 from swarm.load import Load
 from swarm.testbed import Swarm
 
-from flowproxy.commands import server_states
+from flowproxy.haproxy.commands import server_states
 
 STATUS = "http://127.0.0.1:8080/v1/status"
 

@@ -1,0 +1,209 @@
+"""The folder of certificates, and the secrets named cert-* and cert_*: read, watched, written to."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NoReturn, TypeAlias
+
+import structlog
+
+from flowproxy.certificates.checks import CertificateChecks
+from flowproxy.errors import InvalidCertificate, ProxyUnavailable
+from flowproxy.files import TEMPORARY, settle, write_whole
+from flowproxy.services.certificate import Certificate, read_certificate
+from flowproxy.services.registry import Registry
+
+_log = structlog.get_logger(__name__)
+
+_LOOK_SECONDS = 5.0
+
+Mark: TypeAlias = tuple[int, int, int, int]
+Note: TypeAlias = tuple[float, str]  # when it came by API, and a digest of what came
+
+
+class Keyring:
+    """What lies in both folders, in the registry. A file that is no certificate, or that HAProxy does not take, is
+    under `refused`, and what it replaced stays until it is repaired or removed."""
+
+    def __init__(
+        self, folder: Path, secrets: Path, registry: Registry, checks: CertificateChecks, notes: Path | None = None
+    ) -> None:
+        """`notes` is the file that keeps which certificates came by API, and when."""
+        self.folder = folder
+        self._notes_file = notes
+        self._notes: dict[str, Note] = _read_notes(notes)
+        self._secrets = secrets
+        self._registry = registry
+        self._checks = checks
+        # Only the loop touches these, one change at a time: a thread is given what it needs, and returns what it read.
+        self._changing = asyncio.Lock()
+        self._marks: Mapping[Path, Mark] = {}
+        self._used: Mapping[Path, Certificate] = {}
+        self._refused: Mapping[Path, str] = {}
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """The files that are not used, each with the reason."""
+        return {str(path): reason for path, reason in self._refused.items()}
+
+    async def run(self) -> NoReturn:
+        while True:
+            await self.look()
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def look(self) -> int:
+        """Takes over what changed since the last look; returns the registry's generation that holds it."""
+        async with self._changing:
+            return await self._look()
+
+    async def put(self, name: str, content: str, changed: float | None = None) -> int:
+        """Keeps a certificate that came by API, and when it did where it is to be shared with other replicas; returns
+        the registry's generation that holds it.
+
+        Raises InvalidCertificate, ProxyUnavailable when HAProxy cannot be asked, and OSError when it cannot be written;
+        then nothing has changed.
+        """
+        certificate = read_certificate(name, content)
+        if name.endswith(TEMPORARY):
+            raise InvalidCertificate(f"certificate {name}: its name must not end with {TEMPORARY}")
+        refusals = await self._checks.refusals([certificate])
+        if certificate.pem in refusals:
+            raise InvalidCertificate(f"certificate {name}: {refusals[certificate.pem]}")
+        path = self.folder / name
+        async with self._changing:
+            await asyncio.to_thread(_write, path, certificate.pem)
+            # Two contents of the same length within one tick of the clock look alike.
+            self._marks = {other: mark for other, mark in self._marks.items() if other != path}
+            if changed is not None:
+                self._notes[name] = (changed, _digest(certificate.pem))
+                await self._keep_notes()
+            return await self._look()
+
+    async def _keep_notes(self) -> None:
+        """A state folder that cannot be written does not keep a certificate from being used."""
+        try:
+            await asyncio.to_thread(_write_notes, self._notes_file, dict(self._notes))
+        except OSError as error:
+            _log.warning("times of certificates are not kept", file=str(self._notes_file), reason=error.strerror)
+
+    def shared(self) -> dict[str, tuple[float, str]]:
+        """When each certificate came by API, and its PEM; not those that were written into the folder since."""
+        pems = {certificate.name: certificate.pem for certificate in self.kept()}
+        return {
+            name: (changed, pems[name])
+            for name, (changed, digest) in self._notes.items()
+            if name in pems and _digest(pems[name]) == digest
+        }
+
+    def changed_at(self, name: str) -> float:
+        """When a certificate came by API, or was written into the folder; 0 when there is none."""
+        came, _ = self.shared().get(name, (0.0, ""))
+        mark = self._marks.get(self.folder / name)
+        return came or (mark[0] / 1e9 if mark else 0.0)
+
+    def kept(self) -> list[Certificate]:
+        """What lies in the folder, by name; secrets are nobody else's."""
+        return [found for path, found in sorted(self._used.items()) if path.parent == self.folder]
+
+    async def _look(self) -> int:
+        try:
+            marks, changed = await asyncio.to_thread(_read_changes, self.folder, self._secrets, self._marks)
+        except OSError as error:
+            _log.warning("certificates cannot be looked at", folder=str(error.filename), reason=error.strerror)
+            return self._certify()
+        readable = {path: found for path, found in changed.items() if isinstance(found, Certificate)}
+        before = {path: found for path, found in self._used.items() if path in marks}
+        try:
+            refusals = await self._checks.refusals([*before.values(), *readable.values()])
+        except (ProxyUnavailable, OSError) as error:
+            _log.warning("new certificates wait, because HAProxy cannot check them", reason=str(error))
+            self._used = before
+            return self._certify()
+        troubles = {path: found for path, found in changed.items() if not isinstance(found, Certificate)}
+        for path, found in (before | readable).items():
+            if found.pem in refusals:
+                troubles[path] = refusals[found.pem]
+        for path, reason in troubles.items():
+            if self._refused.get(path) != reason:
+                _log.warning("certificate is not used", file=str(path), reason=reason)
+        self._marks = marks
+        self._refused = troubles | {
+            path: reason for path, reason in self._refused.items() if path in marks and path not in changed
+        }
+        # What a refused file was to replace is used on.
+        choices = {path: [*filter(None, (readable.get(path), before.get(path)))] for path in marks}
+        good = {path: [found for found in given if found.pem not in refusals] for path, given in choices.items()}
+        self._used = {path: given[0] for path, given in good.items() if given}
+        return self._certify()
+
+    def _certify(self) -> int:
+        """Of two files with one name, that of the folder goes before the secret."""
+        secrets_first = sorted(self._used.items(), key=lambda item: (item[0].parent == self.folder, item[0]))
+        return self._registry.certify({found.name: found for _, found in secrets_first})
+
+
+def _read_changes(
+    folder: Path, secrets: Path, known: Mapping[Path, Mark]
+) -> tuple[dict[Path, Mark], dict[Path, Certificate | str]]:
+    """Return the marks of all files, and of each whose mark is not the known one its certificate, or why it is none.
+
+    Raises OSError when a folder cannot be listed.
+    """
+    marks: dict[Path, Mark] = {}
+    changed: dict[Path, Certificate | str] = {}
+    for path in _files(folder, secrets):
+        try:
+            state = path.stat()
+            marks[path] = (state.st_mtime_ns, state.st_ctime_ns, state.st_size, state.st_ino)
+            if marks[path] != known.get(path):
+                changed[path] = read_certificate(path.name, path.read_text())
+        except FileNotFoundError:  # it was removed meanwhile
+            marks.pop(path, None)
+        except OSError as error:
+            changed[path] = f"it cannot be read: {error.strerror}"
+        except UnicodeDecodeError:
+            changed[path] = "it cannot be read: it is not text; give PEM"
+        except InvalidCertificate as error:
+            changed[path] = str(error)
+    return marks, changed
+
+
+def _files(folder: Path, secrets: Path) -> Iterator[Path]:
+    for place, ours in ((folder, lambda name: True), (secrets, _is_certificate)):
+        if place.is_dir():
+            for path in sorted(place.iterdir()):
+                if path.is_file() and ours(path.name) and not path.name.endswith(TEMPORARY):
+                    yield path
+
+
+def _read_notes(path: Path | None) -> dict[str, Note]:
+    try:
+        saved = json.loads(path.read_text()) if path else {}
+        return {str(name): (float(changed), str(digest)) for name, (changed, digest) in saved.items()}
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        _log.warning("it is not known which certificates came by API", file=str(path), reason=str(error))
+    return {}
+
+
+def _write_notes(path: Path | None, notes: Mapping[str, Note]) -> None:
+    if path is not None:
+        write_whole(path, json.dumps(notes).encode(), durably=True)
+
+
+def _digest(pem: str) -> str:
+    return hashlib.sha256(pem.encode()).hexdigest()
+
+
+def _write(path: Path, pem: str) -> None:
+    write_whole(path, pem.encode(), durably=True)
+    settle(path.parent)
+
+
+def _is_certificate(name: str) -> bool:
+    return name.lower().startswith(("cert-", "cert_"))

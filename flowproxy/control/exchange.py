@@ -1,0 +1,262 @@
+"""Brings all replicas to the same services and certificates of the API: each compares itself with each other one.
+
+What differs is sent to a replica that asked for it and has proved who it is; it is in no answer to anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, NoReturn
+
+import structlog
+from aiohttp import web
+
+from flowproxy.certificates.keyring import Keyring
+from flowproxy.cluster import agreement
+from flowproxy.cluster.agreement import REMOVALS_KEPT_SECONDS, Key, Kind, Record
+from flowproxy.cluster.replicas import Replicas, Reply
+from flowproxy.errors import (
+    InvalidCertificate,
+    InvalidService,
+    OwnedElsewhere,
+    Problem,
+    ProxyUnavailable,
+    ReplicaFailed,
+)
+from flowproxy.services.parse import parse
+from flowproxy.services.registry import Entry, Origin, Registry, Snapshot
+from flowproxy.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+STATE = "/v1/docker-flow-proxy/replica/state"
+RECORDS = "/v1/docker-flow-proxy/replica/records"
+_DISAGREEING_PAUSE_SECONDS = 3.0
+_REASON_CHARACTERS = 300
+
+
+class _Disagreement(Exception):
+    """Why another replica is not the same."""
+
+
+class _Reply(NamedTuple):
+    """`refused` says of what the other replica does not take why."""
+
+    digest: str
+    refused: Mapping[str, str]
+
+
+class Exchange:
+    """`differing` says of each other replica why it is not the same as this one."""
+
+    def __init__(self, settings: Settings, registry: Registry, keyring: Keyring, replicas: Replicas) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._keyring = keyring
+        self._replicas = replicas
+        self._awake = asyncio.Event()
+        self._taking = asyncio.Lock()
+        self._others = 0
+        self._refused: dict[Key, str] = {}
+        self._compared: float | None = None
+        self.differing: Mapping[str, str] = {}
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """What `/v1/status` says of it."""
+        return {
+            "others": self._others,
+            "agree": not self.differing,
+            "differing": dict(self.differing),
+            "last_compared": self._compared,
+        }
+
+    def wake(self) -> None:
+        """Something was changed by a call: the others should know at once."""
+        self._awake.set()
+
+    async def run(self) -> NoReturn:
+        while True:
+            self._awake.clear()
+            await self.compare()
+            pause = self._settings.resync_interval
+            try:
+                async with asyncio.timeout(min(pause, _DISAGREEING_PAUSE_SECONDS) if self.differing else pause):
+                    await self._awake.wait()
+            except TimeoutError:
+                continue
+
+    async def compare(self) -> None:
+        """Compares once with each other replica; what is newer on either side is sent to the other."""
+        self._registry.forget_removals(before=time.time() - REMOVALS_KEPT_SECONDS)
+        others = await self._replicas.others()
+        async with asyncio.TaskGroup() as comparisons:
+            tasks = {address: comparisons.create_task(self._difference(address)) for address in others}
+        differing = {address: reason for address, task in tasks.items() if (reason := task.result())}
+        for address, reason in differing.items():
+            if self.differing.get(address) != reason:
+                _log.warning("replica disagrees", replica=address, reason=reason)
+        for address in self.differing.keys() - differing.keys():
+            _log.info("replica agrees again", replica=address)
+        self._others, self.differing = len(others), differing
+        self._compared = time.time() if others else None
+
+    # What other replicas call
+
+    async def answer_state(self, request: web.Request) -> web.Response:
+        """Compares itself with the caller, which says what it knows; sends it what is newer here.
+
+        What is newer there is asked for by a call of our own, which the caller can trust as we can trust this one.
+        """
+        caller = await self._replicas.require(request)
+        said = await _body(request)
+        if "versions" in said:
+            try:
+                theirs = agreement.versions_of(str(said["versions"]))
+            except ValueError as error:
+                raise InvalidService("", (Problem("versions", "", str(error)),)) from None
+            mine = await self._records()
+            known = agreement.versions(mine)
+            try:
+                await self._send(caller, (mine[key] for key in agreement.newer(known, theirs)))
+                if agreement.newer(theirs, known) and not said.get("asked_back"):
+                    await self._ask(caller, asked_back=True)
+            except _Disagreement as error:
+                raise ReplicaFailed(f"{caller}: {error}") from None
+        known = agreement.versions(await self._records())
+        refused = {name: reason for (_, name), reason in self._refused.items()}
+        return web.json_response({"digest": agreement.digest_of(known), "refused": refused})
+
+    async def answer_records(self, request: web.Request) -> web.Response:
+        """Takes over what is newer at the caller."""
+        await self._replicas.require(request)
+        try:
+            records = agreement.records_of(await request.text())
+        except ValueError as error:
+            raise InvalidService("", (Problem("records", "", str(error)),)) from None
+        await self._take(records)
+        return web.json_response({})
+
+    # Between two
+
+    async def _difference(self, address: str) -> str | None:
+        """Why the other replica is not the same after all that can be done; None when it is."""
+        try:
+            mine = await self._digest()
+            reply = await self._tell(address, {"digest": mine})
+            if reply.digest == mine:
+                return None
+            reply = await self._ask(address)
+            if reply.digest == await self._digest():
+                return None
+            here = {name: reason for (_, name), reason in self._refused.items()}
+            refused = "; ".join(f"{name}: {reason}" for name, reason in (here | dict(reply.refused)).items())
+            return (refused or "it has other services or certificates of the API")[:_REASON_CHARACTERS]
+        except _Disagreement as error:
+            return str(error)[:_REASON_CHARACTERS]
+
+    async def _ask(self, address: str, *, asked_back: bool = False) -> _Reply:
+        """Has another replica send what is newer there. Raises _Disagreement."""
+        known = agreement.versions(await self._records())
+        return await self._tell(address, {"versions": agreement.as_json(known), "asked_back": asked_back})
+
+    async def _tell(self, address: str, said: Mapping[str, object]) -> _Reply:
+        reply = await self._replicas.call(address, STATE, json.dumps(said))
+        _require_success(reply)
+        try:
+            answer = json.loads(reply.text)
+            return _Reply(str(answer["digest"]), dict(answer["refused"]))
+        except (ValueError, KeyError, TypeError):
+            raise _Disagreement("its answer is not understood; is it another version?") from None
+
+    async def _send(self, address: str, records: Iterable[Record]) -> None:
+        """Raises _Disagreement."""
+        for chunk in agreement.chunks(records):
+            _require_success(await self._replicas.call(address, RECORDS, chunk))
+
+    # Here
+
+    async def _records(self) -> agreement.Records:
+        return await asyncio.to_thread(_records, self._registry.snapshot(), self._keyring.shared())
+
+    async def _digest(self) -> str:
+        return agreement.digest_of(agreement.versions(await self._records()))
+
+    async def _take(self, records: Iterable[Record]) -> None:
+        """Takes over the newer ones, and keeps why some cannot be."""
+        async with self._taking:
+            known = agreement.versions(await self._records())
+            for record in records:
+                present = known.get(record.key)
+                if present is not None and present >= record.version:
+                    continue
+                try:
+                    await self._take_one(record)
+                except (InvalidService, InvalidCertificate, OwnedElsewhere, ProxyUnavailable) as error:
+                    self._refuse(record, str(error))
+                except OSError as error:
+                    self._refuse(record, f"it cannot be written: {error.strerror}")
+                else:
+                    self._refused.pop(record.key, None)
+                    _log.info(
+                        "taken over from another replica",
+                        kind=str(record.kind),
+                        name=record.name,
+                        removed=record.content is None,
+                    )
+
+    def _refuse(self, record: Record, reason: str) -> None:
+        if self._refused.get(record.key) != reason:
+            _log.warning("not taken over from another replica", name=record.name, reason=reason)
+        self._refused[record.key] = reason
+
+    async def _take_one(self, record: Record) -> None:
+        """Raises InvalidService, InvalidCertificate, OwnedElsewhere, ProxyUnavailable, OSError."""
+        if record.kind == Kind.CERTIFICATE:
+            pem = (record.content or {}).get("pem", "")
+            same = any(kept.name == record.name and kept.pem == pem for kept in self._keyring.kept())
+            if not same and record.changed < self._keyring.changed_at(record.name):
+                raise InvalidCertificate("the file of this name was written later than the certificate came by API")
+            await self._keyring.put(record.name, pem, record.changed)
+        elif record.content is None:
+            if record.changed > time.time() - REMOVALS_KEPT_SECONDS:
+                self._registry.remove(record.name, Origin.API, at=record.changed)
+        else:
+            service = parse(record.content, self._settings.defaults_for_calls)
+            if service.service_name != record.name:
+                raise InvalidService(record.name, (Problem("serviceName", service.service_name, "has another name"),))
+            entry = Entry(service, Origin.API, record.created, record.content, changed=record.changed)
+            self._registry.adopt(entry)
+
+
+def _records(snapshot: Snapshot, certificates: Mapping[str, tuple[float, str]]) -> agreement.Records:
+    services = (
+        Record(Kind.SERVICE, name, entry.changed, entry.created, entry.parameters)
+        for name, entry in snapshot.entries.items()
+        if entry.origin == Origin.API and entry.changed
+    )
+    removals = (Record(Kind.SERVICE, name, at, 0.0, None) for name, at in snapshot.removed.items())
+    shared = (
+        Record(Kind.CERTIFICATE, name, changed, 0.0, {"pem": pem}) for name, (changed, pem) in certificates.items()
+    )
+    return agreement.by_key([*removals, *services, *shared])
+
+
+async def _body(request: web.Request) -> Mapping[str, object]:
+    """Raises InvalidService when it is no JSON object."""
+    try:
+        said = json.loads(await request.text())
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        raise InvalidService("", (Problem("the body", "", "must be a JSON object"),))
+    return said
+
+
+def _require_success(reply: Reply) -> None:
+    """Raises _Disagreement when the other replica did not do what it was asked for."""
+    if reply.status != 200:
+        raise _Disagreement(f"{reply.status or 'no answer'}: {reply.text}")

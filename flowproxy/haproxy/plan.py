@@ -1,0 +1,348 @@
+"""From what runs to what is wanted: nothing, runtime commands, or a reload with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import NamedTuple, TypeAlias
+
+from flowproxy.rendering.configuration import SPARE, Configuration, Section, Server
+
+
+class AddServer(NamedTuple):
+    """A `cautious` one gets no request before HAProxy's check has passed, because others stay that serve."""
+
+    backend: str
+    server: Server
+    options: str
+    cautious: bool = False
+
+
+class RemoveServer(NamedTuple):
+    backend: str
+    server: Server
+
+
+class AddEntry(NamedTuple):
+    map: str
+    key: str
+    value: str
+
+
+class SetEntry(NamedTuple):
+    map: str
+    key: str
+    value: str
+
+
+class RemoveEntry(NamedTuple):
+    map: str
+    key: str
+
+
+class AddCertificate(NamedTuple):
+    name: str
+    pem: str
+
+
+class SetCertificate(NamedTuple):
+    name: str
+    pem: str
+
+
+class RemoveCertificate(NamedTuple):
+    name: str
+
+
+class RestoreServer(NamedTuple):
+    """A server that is there, back to how it was made: its address, its weight, its checks, and in the balance."""
+
+    backend: str
+    server: Server
+    checked: bool
+
+
+class ListCertificate(NamedTuple):
+    """A certificate that HAProxy holds, back on its crt-list."""
+
+    name: str
+
+
+class UnlistCertificate(NamedTuple):
+    """An entry of the crt-list that is not ours, as `file:line`."""
+
+    place: str
+
+
+Repair: TypeAlias = RestoreServer | ListCertificate | UnlistCertificate  # of what somebody else has changed
+Change: TypeAlias = (
+    AddServer
+    | RemoveServer
+    | AddEntry
+    | SetEntry
+    | RemoveEntry
+    | AddCertificate
+    | SetCertificate
+    | RemoveCertificate
+    | Repair
+)
+
+
+class Nothing(NamedTuple):
+    """HAProxy is there already."""
+
+
+class Runtime(NamedTuple):
+    """Changes through the runtime API, in the order in which they are safe; and the stand-ins afterwards and before."""
+
+    changes: tuple[Change, ...]
+    stand_ins: Mapping[str, str]
+    before: Mapping[str, str]
+
+
+class Cause(StrEnum):
+    """Why HAProxy needs a new worker; counted in the metrics."""
+
+    UNKNOWN = "unknown"  # at the start, after a failure, or on request
+    HEAD = "frontend"
+    PAGES = "error pages"
+    BACKEND = "backend"
+    RUNTIME = "runtime"  # the runtime API did not do it
+    TIDY = "tidy"
+
+
+class Reload(NamedTuple):
+    """A new worker."""
+
+    cause: Cause
+    detail: str = ""
+
+
+Plan: TypeAlias = Nothing | Runtime | Reload
+
+MANY = 500  # commands take longer than a reload
+
+
+@dataclass(frozen=True)
+class Running:
+    """What HAProxy's worker holds: the configuration that it was brought to last, the `loaded` sections that it was
+    started with, by their names in HAProxy, and for backends that came later the spare that stands in for each.
+
+    A `spent` spare is not used again: a server of its former service may still be leaving it.
+    """
+
+    configuration: Configuration
+    loaded: Mapping[str, Section]
+    stand_ins: Mapping[str, str]
+    spent: frozenset[str] = frozenset()
+
+    @classmethod
+    def fresh(cls, configuration: Configuration) -> Running:
+        """After a reload."""
+        return cls(configuration, {**configuration.sections, **configuration.spares}, {})
+
+    def after(self, plan: Plan, configuration: Configuration) -> Running:
+        """The same worker or a new one, brought to this configuration."""
+        match plan:
+            case Reload():
+                return Running.fresh(configuration)
+            case Runtime(stand_ins=stand_ins):
+                spent = self.spent.union(stand_ins.values())
+                return replace(self, configuration=configuration, stand_ins=stand_ins, spent=spent)
+            case Nothing():
+                return replace(self, configuration=configuration)
+
+    @property
+    def untidy(self) -> bool:
+        """Whether a fresh start would look different: names of stand-ins, backends that nobody wants any more."""
+        wanted = self.configuration.sections
+        return bool(self.stand_ins) or any(n not in wanted for n in self.loaded if not n.startswith(SPARE))
+
+
+class State(NamedTuple):
+    """What the runtime API shows, by the names in HAProxy."""
+
+    servers: Mapping[str, tuple[Server, ...]]
+    maps: Mapping[str, Mapping[str, str]]
+    certificates: Mapping[str, str]
+
+
+def state(configuration: Configuration, stand_ins: Mapping[str, str]) -> State:
+    """A configuration with some backends under the names of spares; a backend without servers is not told."""
+    return State(
+        {stand_ins.get(name, name): servers for name, servers in configuration.servers.items() if servers},
+        {
+            name: {key: stand_ins.get(value, value) for key, value in entries.items()}
+            for name, entries in configuration.maps.items()
+        },
+        configuration.certificates,
+    )
+
+
+def make_plan(running: Running | None, wanted: Configuration) -> Plan:
+    """The least that brings HAProxy to a configuration."""
+    if running is None:
+        return Reload(Cause.UNKNOWN)
+    if running.configuration.head != wanted.head:
+        return Reload(Cause.HEAD, "the frontend's rules changed")
+    if running.configuration.pages != wanted.pages:
+        return Reload(Cause.PAGES)
+    stand_ins = _stand_ins(running, wanted)
+    if isinstance(stand_ins, Reload):
+        return stand_ins
+    gone = tuple(_gone_servers(running, wanted, stand_ins))
+    new = tuple(_new_servers(running, wanted, stand_ins))
+    taken = {(change.backend, change.server.name) for change in new}
+    making_room = tuple(change for change in gone if (change.backend, change.server.name) in taken)
+    leaving = tuple(change for change in gone if change not in making_room)
+    changes: tuple[Change, ...] = (
+        *_certificates(running.configuration, wanted),
+        *making_room,
+        *new,
+        *_entries(running, wanted, stand_ins),
+        *leaving,
+    )
+    if len(changes) > MANY:
+        return Reload(Cause.RUNTIME, f"{len(changes)} changes at once")
+    return Runtime(changes, stand_ins, running.stand_ins) if changes or stand_ins != running.stand_ins else Nothing()
+
+
+def described(plan: Plan) -> str:
+    """In words for the log: why a reload, or what is changed without one."""
+    match plan:
+        case Reload(cause, detail):
+            return f"{cause}: {detail}" if detail else str(cause)
+        case Runtime(changes, stand_ins, before):
+            names = {spare: name for name, spare in [*before.items(), *stand_ins.items()]}
+            subjects = dict.fromkeys(names.get(subject, subject) for subject in map(_subject, changes))
+            return _few("changed", list(subjects))
+    return "nothing"
+
+
+def _subject(change: Change) -> str:
+    match change:
+        case AddServer(backend) | RemoveServer(backend) | RestoreServer(backend):
+            return backend
+        case AddEntry(_, _, backend) | SetEntry(_, _, backend):
+            return backend
+        case RemoveEntry(_, key):
+            return f"the route {key}"
+        case AddCertificate(name) | SetCertificate(name) | RemoveCertificate(name):
+            return f"the certificate {name}"
+        case ListCertificate(name) | UnlistCertificate(name):
+            return f"the certificate {name}"
+
+
+def applied(before: State, changes: Iterable[Change]) -> State:
+    """The state after runtime changes."""
+    servers = {name: {server.name: server for server in listed} for name, listed in before.servers.items()}
+    maps = {name: dict(entries) for name, entries in before.maps.items()}
+    certificates = dict(before.certificates)
+    for change in changes:
+        match change:
+            case AddServer(backend, server):
+                servers.setdefault(backend, {})[server.name] = server
+            case RemoveServer(backend, server):
+                del servers[backend][server.name]
+            case AddEntry(name, key, value) | SetEntry(name, key, value):
+                maps[name][key] = value
+            case RemoveEntry(name, key):
+                del maps[name][key]
+            case AddCertificate(name, pem) | SetCertificate(name, pem):
+                certificates[name] = pem
+            case RemoveCertificate(name):
+                del certificates[name]
+    return State(
+        {name: tuple(sorted(listed.values())) for name, listed in servers.items() if listed}, maps, certificates
+    )
+
+
+def _stand_ins(running: Running, wanted: Configuration) -> Mapping[str, str] | Reload:
+    """Which spare stands in for which backend that the worker was not started with; a reload where none can."""
+    before = running.configuration.sections
+    kept: dict[str, str] = {}
+    homeless = []
+    for name, section in wanted.sections.items():
+        stand_in = running.stand_ins.get(name)
+        if stand_in is not None:
+            if section is before.get(name) or _is_alike(section, before.get(name)):
+                kept[name] = stand_in
+            else:
+                homeless.append(name)
+        elif running.loaded.get(name) is not section and running.loaded.get(name) != section:
+            homeless.append(name)
+    if not homeless:
+        return kept
+    free: dict[str | None, list[str]] = {}
+    for name, section in running.loaded.items():
+        if name.startswith(SPARE) and name not in running.spent:
+            free.setdefault(section.shape, []).append(name)
+    for name in homeless:
+        shape = wanted.sections[name].shape
+        if shape is None or name in wanted.fixed or not free.get(shape):
+            changed = [name for name in homeless if name in before]
+            new = [name for name in homeless if name not in before]
+            return Reload(Cause.BACKEND, ", ".join(filter(None, [_few("new", new), _few("changed", changed)])))
+        kept[name] = free[shape].pop(0)
+    return kept
+
+
+def _is_alike(section: Section, other: Section | None) -> bool:
+    return other is not None and section.shape == other.shape and section.server_options == other.server_options
+
+
+def _few(what: str, names: list[str]) -> str:
+    if not names:
+        return ""
+    return f"{what} {', '.join(names[:3])}" + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _new_servers(running: Running, wanted: Configuration, stand_ins: Mapping[str, str]) -> Iterable[AddServer]:
+    for name, servers in wanted.servers.items():
+        backend = stand_ins.get(name, name)
+        present = running.configuration.servers.get(name, ())
+        if running.stand_ins.get(name, name) != backend:
+            present = ()
+        if servers is not present:
+            others_stay = not set(present).isdisjoint(servers)
+            for server in servers:
+                if server not in present:
+                    yield AddServer(backend, server, wanted.sections[name].options(server), cautious=others_stay)
+
+
+def _gone_servers(running: Running, wanted: Configuration, stand_ins: Mapping[str, str]) -> Iterable[RemoveServer]:
+    for name, servers in running.configuration.servers.items():
+        backend = running.stand_ins.get(name, name)
+        staying = wanted.servers.get(name, ())
+        if stand_ins.get(name, name) != backend:
+            staying = ()
+        if servers is not staying:
+            for server in servers:
+                if server not in staying:
+                    yield RemoveServer(backend, server)
+
+
+def _certificates(running: Configuration, wanted: Configuration) -> Iterable[Change]:
+    for name, pem in wanted.certificates.items():
+        if name not in running.certificates:
+            yield AddCertificate(name, pem)
+        elif running.certificates[name] != pem:
+            yield SetCertificate(name, pem)
+    for name in running.certificates:
+        if name not in wanted.certificates:
+            yield RemoveCertificate(name)
+
+
+def _entries(running: Running, wanted: Configuration, stand_ins: Mapping[str, str]) -> Iterable[Change]:
+    moved = {name for name, _ in running.stand_ins.items() ^ stand_ins.items()}
+    for name, entries in wanted.maps.items():
+        present: Mapping[str, str] = running.configuration.maps.get(name, {})
+        for key, value in entries.items():
+            if key not in present:
+                yield AddEntry(name, key, stand_ins.get(value, value))
+            elif present[key] != value or value in moved:
+                yield SetEntry(name, key, stand_ins.get(value, value))
+        for key in present:
+            if key not in entries:
+                yield RemoveEntry(name, key)

@@ -1,0 +1,402 @@
+"""Flat names to a Service: labels, query strings and environment blocks all arrive as {str: str}."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import TypeVar, cast, get_origin
+
+from pydantic import ValidationError
+
+from flowproxy.errors import InvalidCertificate, InvalidService, Problem, UnroutedService, Untrusted
+from flowproxy.services.certificate import Certificate, read_certificate
+from flowproxy.services.limits import exceeded
+from flowproxy.services.model import (
+    Defaults,
+    Destination,
+    Parameters,
+    Service,
+    checked_domain,
+    checked_line,
+    checked_path,
+)
+from flowproxy.services.policy import beyond
+from flowproxy.services.protection import LONGEST_NAME, misplaced, unknown
+from flowproxy.services.safeguards import better_protected, told_apart
+from flowproxy.text.secrets import shown_value, without_secrets_in_text
+
+M = TypeVar("M", bound=Parameters)
+
+MOST_PARAMETERS, MOST_UNKNOWN, MOST_NEAREST = 10_000, 200, 20
+
+_INDEXED = re.compile(r"(?P<name>[A-Za-z]+)\.(?P<index>[1-9][0-9]{0,3})")
+_HIDDEN = {"index", "destinations", "ignored", "warnings"}
+
+SERVICE_PARAMETERS = {k: v for k, v in Service.by_public_name().items() if v not in _HIDDEN}
+DESTINATION_PARAMETERS = {k: v for k, v in Destination.by_public_name().items() if v not in _HIDDEN}
+# Docker Flow Proxy reads the parameters of a service, though not those of a destination, whatever their case.
+_ANY_CASE = {name.lower(): name for name in SERVICE_PARAMETERS}
+# What its listener adds for itself or for others; nobody needs to hear that we have no use for it.
+_EXPECTED = {"nodeInfo", "shortName", "notify", "scrapeNetwork"}
+# A destination exists where one of these is given with its index.
+_FOUNDING = ("port", "httpsPort", "servicePath", "serviceDomain")
+DEPRECATED = {
+    "addHeader": "addReqHeader",
+    "setHeader": "setReqHeader",
+    "reqPathSearch": "reqPathSearchReplace",
+    "reqPathReplace": "reqPathSearchReplace",
+    "serviceDomainMatchAll": "serviceDomainAlgo=hdr_dom(host)",
+}
+
+
+_STANDARD = Defaults()
+
+
+def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Service:
+    """The service that the parameters describe.
+
+    Raises InvalidService with every wrong parameter, UnroutedService when they ask for no route, Untrusted when they
+    are HAProxy configuration and that is not taken. Unknown parameters are kept in `ignored`: other tools use the same
+    label prefix.
+    """
+    if len(parameters) > MOST_PARAMETERS:
+        rule = f"there are {len(parameters)} parameters; a service has at most {MOST_PARAMETERS}"
+        raise InvalidService(parameters.get("serviceName", "")[:128], (Problem("serviceName", "", rule),))
+    separator = defaults.separator
+    for_service: dict[str, str] = {}
+    by_index: dict[int, dict[str, str]] = {}
+    ignored = []
+    spelled: dict[str, list[str]] = {}
+    modern = _modern(parameters, separator)
+    for given, value in modern.items():
+        indexed = _INDEXED.fullmatch(given)
+        name, index = (indexed["name"], int(indexed["index"])) if indexed else (given, 0)
+        if name in DESTINATION_PARAMETERS:
+            by_index.setdefault(index, {})[name] = value
+        elif not indexed and (known := service_parameter(given)):
+            if value:  # a spelling without a value says nothing
+                spelled.setdefault(known, []).append(given)
+        elif name not in _EXPECTED:
+            ignored.append(given)
+    for known, spellings in spelled.items():
+        for_service[known] = modern[_preferred(known, spellings)]
+    name = for_service.get("serviceName", "")
+    if not name:
+        raise InvalidService("", (Problem("serviceName", "", "is missing; give the name of the service"),))
+
+    if len(ignored) > MOST_UNKNOWN:
+        rule = f"is one of {len(ignored)} unknown parameters; a service has at most {MOST_UNKNOWN}"
+        raise InvalidService(name, (Problem(ignored[0][:LONGEST_NAME], "", rule),))
+
+    own_algorithm = for_service.get("serviceDomainAlgo", "")
+    if defaults.service_domain_algo:
+        for_service.setdefault("serviceDomainAlgo", defaults.service_domain_algo)
+    problems: list[Problem] = []
+    service = _validate(Service, for_service, "", separator, problems)
+    https_only = defaults.https_only
+    destinations = tuple(
+        _checked(service, destination, https_only, problems)
+        for destination in _destinations(by_index, defaults, problems)
+    )
+    problems += _only_for_tcp(own_algorithm, destinations)
+    problems += _unprotected_default(service, destinations)
+    problems += exceeded(service, destinations)
+    problems += unknown(ignored, parameters, (*SERVICE_PARAMETERS, *DESTINATION_PARAMETERS))
+    if not problems:
+        problems += misplaced(service, for_service, by_index, destinations, defaults)
+    if problems:
+        raise InvalidService(name, tuple(problems))
+    meant = {name: nearest(name) for name in ignored[:MOST_NEAREST]}
+    misspelt = [Problem(name, "", f"is unknown; did you mean {near}?") for name, near in meant.items() if near]
+    warnings = [
+        *map(str, misspelt),
+        *_gaps(by_index),
+        *_contradictions(modern, spelled),
+        *_believed_headers(service, defaults),
+        *_excluded_by_default(service, destinations),
+    ]
+    service = service.model_copy(
+        update={"destinations": destinations, "ignored": tuple(sorted(ignored)), "warnings": tuple(warnings)}
+    )
+    try:
+        _require_routes(service)
+    except InvalidService as error:
+        raise type(error)(name, error.problems + tuple(misspelt)) from None
+    if untrusted := beyond(service, defaults.raw):
+        raise Untrusted(name, untrusted)
+    try:
+        certificate_of(service)
+    except InvalidCertificate as error:
+        raise InvalidService(name, (Problem("serviceCert", "", str(error)),)) from None
+    return service
+
+
+def service_parameter(given: str) -> str | None:
+    """Return the public name of the service's parameter that is written like this in some case; None if there is
+    none."""
+    return _ANY_CASE.get(given.lower())
+
+
+def _preferred(known: str, spellings: list[str]) -> str:
+    """Of several spellings of one parameter the exact one, else the first of the alphabet."""
+    return known if known in spellings else min(spellings)
+
+
+def _contradictions(modern: Mapping[str, str], spelled: Mapping[str, list[str]]) -> Iterable[str]:
+    """One parameter in several spellings with several values."""
+    for known, spellings in sorted(spelled.items()):
+        taken = _preferred(known, spellings)
+        for other in sorted(spellings):
+            if modern[other] != modern[taken]:
+                yield f"{other} has no effect: it is {taken} in another spelling, which has another value"
+
+
+def _checked_pattern(value: str) -> str:
+    if re.search(r"\{\d*$", value):
+        raise ValueError(
+            f"{value!r} has no }} for its {{; a comma separates patterns, so set SEPARATOR to another text"
+        )
+    return checked_line(value)
+
+
+def _checked_part(value: str) -> str:
+    if not value.strip("/?.:"):
+        raise ValueError(f"{value!r} holds nothing but delimiters, so no part of a path equals it")
+    return checked_line(value)
+
+
+def certificate_of(service: Service) -> Certificate | None:
+    """The one that came as serviceCert, named after the first domain. Raises InvalidCertificate."""
+    if service.service_cert is None:
+        return None
+    name = next((domain for d in service.destinations for domain in d.service_domain), service.service_name)
+    pem = service.service_cert.get_secret_value().replace("\\n", "\n")
+    return read_certificate(name, pem)._replace(of_service=True)
+
+
+def blamed(parameters: Mapping[str, str], complaint: str, lines: Iterable[str]) -> str | None:
+    """The parameter that HAProxy complains of: the complaint quotes its value, or the lines complained of hold it."""
+    quoted = re.findall(r"'([^']+)'|<([^>]+)>", complaint)
+    whole = {text for pair in quoted for text in pair}
+    by_quote = _holding({name: value for name, value in parameters.items() if value in whole}, whole)
+    return by_quote or _holding(parameters, lines)
+
+
+def _holding(parameters: Mapping[str, str], texts: Iterable[str]) -> str | None:
+    found = {
+        len(part): name
+        for text in map(_bare, texts)
+        for name, value in parameters.items()
+        if name not in ("serviceName", "aclName", "port")  # they are in every name
+        for part in map(_bare, {value, *value.split(","), *value.splitlines()})
+        if part and part in text
+    }
+    return found[max(found)] if found else None
+
+
+def _bare(text: str) -> str:
+    """Without what quoting adds, and with single spaces."""
+    return " ".join(re.sub(r"[\\'\"]", "", text).split())
+
+
+def deprecated(parameters: Mapping[str, str]) -> dict[str, str]:
+    """The old names among them, each with the new one."""
+    return {name: DEPRECATED[name] for name in parameters if name in DEPRECATED}
+
+
+def _modern(parameters: Mapping[str, str], separator: str) -> dict[str, str]:
+    """The same in today's names; a new name that is given too goes before the old one."""
+    modern = {name: value for name, value in parameters.items() if name not in DEPRECATED}
+    for old, new in (("addHeader", "addReqHeader"), ("setHeader", "setReqHeader")):
+        if parameters.get(old) and not modern.get(new):
+            modern[new] = parameters[old]
+    if parameters.get("serviceDomainMatchAll", "").lower() == "true":
+        modern["serviceDomainAlgo"] = "hdr_dom(host)"
+    if search := parameters.get("reqPathSearch"):
+        first = f"{search},{parameters.get('reqPathReplace', '')}"
+        names = [name for name in modern if name.partition(".")[0] == "reqPathSearchReplace" and modern[name]]
+        for name in names or ["reqPathSearchReplace"]:
+            modern[name] = ":".join(filter(None, [first, modern.get(name)]))
+    return modern
+
+
+def _checked_domain_or_pattern(value: str) -> str:
+    """A regular expression, but what begins with a wildcard is compared as an ending everywhere."""
+    return checked_domain(value) if value.lstrip().startswith("*") else checked_line(value)
+
+
+def _only_for_tcp(algorithm: str, destinations: Iterable[Destination]) -> Iterable[Problem]:
+    """`algorithm` is the one that the service gave itself."""
+    named = any(destination.req_mode == "http" and destination.service_domain for destination in destinations)
+    if named and "ssl_sni" in algorithm:
+        yield Problem(
+            "serviceDomainAlgo", algorithm, "compares the names of tcp destinations; for http, write hdr_…(host)"
+        )
+
+
+def _unprotected_default(service: Service, destinations: tuple[Destination, ...]) -> Iterable[Problem]:
+    """What matches no route goes to the first destination, whatever its path: past the protection of the others."""
+    first = destinations[0]
+    if not service.is_default_backend or first.req_mode != "http":
+        return
+    if better := better_protected(first, told_apart(destinations)):
+        others = ", ".join(str(destination.index) for destination in better)
+        yield Problem(
+            "isDefaultBackend",
+            "",
+            f"leads to the first destination, which is less protected than destination {others};"
+            " put the best protected destination first, or protect all alike",
+        )
+
+
+def _excluded_by_default(service: Service, destinations: tuple[Destination, ...]) -> Iterable[str]:
+    first = destinations[0]
+    if service.is_default_backend and first.req_mode == "http" and first.service_path_exclude:
+        yield (
+            "isDefaultBackend: requests that match no route go to the first destination,"
+            f" those of servicePathExclude{_suffix(first)} too"
+        )
+
+
+def _checked(service: Service, destination: Destination, https_only: bool, problems: list[Problem]) -> Destination:
+    """The destination with its paths and domains, whose form depends on how they are compared."""
+    if destination.req_mode == "http" and "sni" in destination.path_type:
+        rule = "compares TLS server names, for sni destinations alone; write path_beg, path_reg or another path_…"
+        problems.append(Problem("pathType" + _suffix(destination), destination.path_type, rule))
+    whole_paths = destination.req_mode == "http" and destination.path_type in ("path_beg", "path")
+    algorithm = service.service_domain_algo or ""
+    expression = "hdr_reg(" in algorithm if destination.req_mode == "http" else "reg" in algorithm
+    between_delimiters = destination.path_type.startswith(("path_dir", "path_dom"))
+    check_path = checked_path if whole_paths else _checked_part if between_delimiters else checked_line
+    if destination.path_type.startswith("path_reg"):
+        check_path = _checked_pattern
+    checks: dict[str, Callable[[str], str]] = {
+        "servicePath": check_path,
+        "servicePathExclude": check_path,
+        "serviceDomain": _checked_domain_or_pattern if expression else checked_domain,
+    }
+    checked: dict[str, object] = {"https_only": https_only or destination.https_only}
+    for name, check in checks.items():
+        field = DESTINATION_PARAMETERS[name]
+        given = getattr(destination, field)
+        try:
+            checked[field] = tuple(map(check, given))
+        except ValueError as error:
+            problems.append(Problem(name + _suffix(destination), without_secrets_in_text(",".join(given)), str(error)))
+    return destination.model_copy(update=checked)
+
+
+def _gaps(by_index: Mapping[int, dict[str, str]]) -> Iterable[str]:
+    """What is odd about the numbers behind the dots. All destinations are taken all the same."""
+    indexes = sorted(index for index, given in by_index.items() if index and any(given.values()))
+    founded = [index for index in indexes if _is_founded(by_index[index])]
+    missing = [str(index) for index in range(1, max(founded, default=0)) if index not in founded]
+    if missing:
+        yield f"destinations go up to {founded[-1]}, but there is none with the number {', '.join(missing)}"
+    for index in indexes:
+        if index not in founded:
+            given = ", ".join(f"{name}.{index}" for name in sorted(by_index[index]))
+            yield f"{given} has no effect: a destination needs one of {', '.join(f'{n}.{index}' for n in _FOUNDING)}"
+
+
+def _believed_headers(service: Service, defaults: Defaults) -> Iterable[str]:
+    """Which parameters believe a header that any client may send."""
+    for name in ("redirectWhenHttpProto", "redirectUnlessHttpsProto"):
+        if not defaults.proxies_known and getattr(service, SERVICE_PARAMETERS[name]):
+            yield (
+                f"{name} believes the header X-Forwarded-Proto of any client;"
+                " set FLOWPROXY_TRUSTED_PROXIES to the networks of the load balancers in front"
+            )
+
+
+def _is_founded(given: Mapping[str, str]) -> bool:
+    return any(given.get(key) for key in _FOUNDING)
+
+
+def nearest(name: str) -> str | None:
+    """The public parameter that a misspelt one probably means."""
+    base = name.partition(".")[0]
+    if len(base) > LONGEST_NAME:
+        return None
+    close = difflib.get_close_matches(base, [*DESTINATION_PARAMETERS, *SERVICE_PARAMETERS], n=1, cutoff=0.8)
+    return close[0] if close else None
+
+
+def _destinations(
+    by_index: Mapping[int, dict[str, str]], defaults: Defaults, problems: list[Problem]
+) -> Iterable[Destination]:
+    """One per index; without any index the plain parameters are the only one. A plain parameter is the default of an
+    indexed one."""
+    plain = {"reqMode": defaults.req_mode} | {key: value for key, value in by_index.get(0, {}).items() if value}
+    everywhere = {"httpsOnly": "true"} if plain.get("httpsOnly", "").lower() in ("1", "t", "true") else {}
+    numbered = sorted(i for i, given in by_index.items() if i and _is_founded(given))
+    for index in numbered or [0]:
+        own = {key: value for key, value in by_index.get(index, {}).items() if value}
+        suffix = f".{index}" if index else ""
+        destination = _validate(Destination, plain | own | everywhere, suffix, defaults.separator, problems, own=own)
+        if destination.req_mode == "http" and destination.service_domain and not destination.service_path:
+            destination = destination.model_copy(update={"service_path": ("/",)})
+        yield destination.model_copy(update={"index": index})
+
+
+def _validate(
+    model: type[M],
+    given: Mapping[str, str],
+    suffix: str,
+    separator: str,
+    problems: list[Problem],
+    own: Container[str] = (),
+) -> M:
+    """The model of the given values; what is wrong goes to `problems`, named as its author wrote it."""
+    names = model.by_public_name()
+    values = {key: _split(model, names[key], value, separator) for key, value in given.items() if value}
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        wrong_names = set()
+        for wrong in error.errors(include_url=False, include_input=False):
+            key = str(wrong["loc"][0])
+            if key not in wrong_names:  # of a list with many wrong items the first is enough to say
+                wrong_names.add(key)
+                rule = wrong["msg"].removeprefix("Value error, ").removeprefix("Input ")
+                value = without_secrets_in_text(shown_value(key, str(given.get(key, ""))))
+                problems.append(Problem(key + suffix if key in own else key, value, without_secrets_in_text(rule)))
+        good = {key: value for key, value in values.items() if key not in wrong_names}
+        return cast(M, model.model_construct(None, **{names[key]: value for key, value in good.items()}))
+
+
+def _split(model: type[M], field: str, value: str, separator: str) -> object:
+    if get_origin(model.model_fields[field].annotation) is not tuple or field == "req_path_search_replace":
+        return value
+    return [item.strip() for item in value.split(separator) if item.strip()] if separator else [value]
+
+
+def _suffix(destination: Destination) -> str:
+    return f".{destination.index}" if destination.index else ""
+
+
+def _require_routes(service: Service) -> None:
+    for destination in service.destinations:
+        suffix = _suffix(destination)
+
+        def missing(
+            name: str, rule: str, kind: type[InvalidService] = InvalidService, s: str = suffix
+        ) -> InvalidService:
+            return kind(service.service_name, (Problem(name + s, "", f"is missing; {rule}"),))
+
+        if destination.req_mode == "http":
+            routed = destination.service_path or service.is_default_backend or service.template_fe_path
+            if not routed:
+                raise missing("servicePath", f"give it or serviceDomain{suffix}", UnroutedService)
+            if destination.port is None and destination.https_port is None and not service.template_be_path:
+                raise missing("port", "give the port that the service listens on")
+            if destination.redirect_from_domain and not destination.service_domain:
+                raise missing("serviceDomain", f"redirectFromDomain{suffix} needs a domain to redirect to")
+            continue
+        if destination.port is None:
+            raise missing("port", "give the port that the service listens on")
+        if destination.src_port is None:
+            raise missing("srcPort", f"give the port to listen on for {destination.req_mode}")
+        if destination.req_mode == "sni" and not destination.service_path:
+            raise missing("servicePath", "give the TLS server names")

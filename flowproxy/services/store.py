@@ -1,0 +1,171 @@
+"""What the registry knows, on disk, so that a restart begins with it: a file for each service, and one of endpoints."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+from urllib.parse import quote
+
+import structlog
+
+from flowproxy.errors import InvalidService
+from flowproxy.files import settle, write_whole
+from flowproxy.services.model import Defaults, Endpoint
+from flowproxy.services.parse import parse
+from flowproxy.services.registry import Entry, Origin, Snapshot
+
+_log = structlog.get_logger(__name__)
+
+Endpoints: TypeAlias = Mapping[str, tuple[Endpoint, ...]]
+
+_KINDS = ("tasks", "addresses")
+
+
+class Known(NamedTuple):
+    """Saved endpoints of Swarm services and of host names, and when a complete listing confirmed them last, in seconds
+    since 1970; None when it is not known."""
+
+    tasks: Endpoints
+    addresses: Endpoints
+    confirmed: float | None
+
+    def is_stale(self, now: float, after_s: float) -> bool:
+        """Return whether the addresses may be those of other containers by now. An age that is not known, or negative
+        because the clock was put back, may be any."""
+        return self.confirmed is None or not 0 <= now - self.confirmed <= after_s
+
+
+class Store:
+    """The folder `services` and the file `endpoints.json` of the state folder. `defaults` are those of each origin."""
+
+    def __init__(self, folder: Path, defaults: Mapping[Origin, Defaults]) -> None:
+        self._folder = folder / "services"
+        self._defaults = defaults
+        self._endpoints_file = folder / "endpoints.json"
+        self._removed_file = folder / "removed.json"
+        self._saved_removed: Mapping[str, float] = {}
+        self._saved: dict[str, Entry] = {}
+        self._saved_endpoints: object = None
+        self._turn = threading.Lock()  # two threads may save at once
+        self._unreadable: set[Path] = set()
+        self._failing = False
+
+    def load_endpoints(self) -> Known:
+        """Return what was saved; nothing when it cannot be read."""
+        try:
+            saved = json.loads(self._endpoints_file.read_text())
+            tasks, addresses = ({k: tuple(Endpoint(*e) for e in v) for k, v in saved[n].items()} for n in _KINDS)
+            confirmed = saved.get("confirmed")
+            return Known(tasks, addresses, None if confirmed is None else float(confirmed))
+        except FileNotFoundError:
+            return Known({}, {}, None)
+        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+            self._unreadable.add(self._endpoints_file)
+            _log.warning("saved endpoints are not used", file=str(self._endpoints_file), reason=str(error))
+            return Known({}, {}, None)
+
+    def load(self) -> Iterable[Entry]:
+        """What was saved and can be read; what cannot is named in the log and left as it is."""
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                saved = json.loads(path.read_text())
+                parameters = {str(key): str(value) for key, value in saved["parameters"].items()}
+                origin = Origin(saved["origin"])
+                service = parse(parameters, self._defaults[origin])
+                created = float(saved["created"])
+                changed = float(saved.get("changed", created if origin == Origin.API else 0.0))
+                entry = Entry(service, origin, created, parameters, str(saved.get("stack", "")), changed)
+            except (OSError, ValueError, KeyError, AttributeError, TypeError, InvalidService) as error:
+                self._unreadable.add(path)
+                _log.warning("saved service is not used", file=str(path), reason=str(error))
+                continue
+            self._saved[entry.service.service_name] = entry
+            yield entry
+
+    def load_removed(self) -> Mapping[str, float]:
+        """The services that calls of the API have removed, with when they did."""
+        try:
+            saved = json.loads(self._removed_file.read_text())
+            self._saved_removed = {str(name): float(at) for name, at in saved.items()}
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, AttributeError, TypeError) as error:
+            self._unreadable.add(self._removed_file)
+            _log.warning("saved removals are not used", file=str(self._removed_file), reason=str(error))
+        return self._saved_removed
+
+    def save(self, snapshot: Snapshot) -> Mapping[str, str]:
+        """Durably writes what changed since the last time; returns the services that could not be written, each with
+        the reason."""
+        with self._turn:
+            unsaved = self._save_services(snapshot)
+            self._save_endpoints(snapshot)
+            self._save_removed(snapshot)
+            self._tell(unsaved)
+        return unsaved
+
+    def save_endpoints(self, snapshot: Snapshot) -> None:
+        """Write where everything is and when that was confirmed, if it is not on the disk already."""
+        with self._turn:
+            self._save_endpoints(snapshot)
+
+    def _save_services(self, snapshot: Snapshot) -> dict[str, str]:
+        unsaved: dict[str, str] = {}
+        entries = snapshot.entries
+        changed = [name for name, entry in entries.items() if self._saved.get(name) != entry]
+        for name in changed:
+            try:
+                self._write(self._path(name), _described(entries[name]), durably=True)
+                self._saved[name] = entries[name]
+            except OSError as error:
+                unsaved[name] = f"{self._folder} cannot be written: {error.strerror}"
+        if changed and not unsaved:
+            settle(self._folder)
+        for name in self._saved.keys() - entries.keys():
+            try:
+                self._path(name).unlink(missing_ok=True)
+                del self._saved[name]
+            except OSError as error:
+                unsaved[name] = f"{self._path(name)} cannot be removed: {error.strerror}"
+        return unsaved
+
+    def _save_endpoints(self, snapshot: Snapshot) -> None:
+        endpoints = {name: getattr(snapshot, name) for name in (*_KINDS, "confirmed")}
+        if endpoints != self._saved_endpoints:
+            with contextlib.suppress(OSError):  # they are asked for at every start
+                self._write(self._endpoints_file, json.dumps(endpoints), durably=False)
+                self._saved_endpoints = endpoints
+
+    def _save_removed(self, snapshot: Snapshot) -> None:
+        if snapshot.removed != self._saved_removed:
+            with contextlib.suppress(OSError):  # the services themselves are removed; this is for other replicas
+                self._write(self._removed_file, json.dumps(snapshot.removed), durably=True)
+                self._saved_removed = snapshot.removed
+
+    def _tell(self, unsaved: Mapping[str, str]) -> None:
+        """Once, until it works again."""
+        if unsaved and not self._failing:
+            _log.error("state cannot be written", services=len(unsaved), reason=next(iter(unsaved.values())))
+        self._failing = bool(unsaved)
+
+    def _write(self, path: Path, content: str, *, durably: bool) -> None:
+        """What could not be read at the start is not overwritten but put aside. Raises OSError."""
+        if path in self._unreadable:
+            path.replace(path.with_name(f"{path.name}.unreadable-{time.time_ns()}"))
+            self._unreadable.remove(path)
+        write_whole(path, content.encode(), durably=durably)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{quote(name, safe='')}.json"
+
+
+def _described(entry: Entry) -> str:
+    content = {"origin": entry.origin, "created": entry.created, "parameters": dict(entry.parameters)}
+    content["changed"] = entry.changed
+    content |= {"stack": entry.stack} if entry.stack else {}
+    return json.dumps(content, indent=1)

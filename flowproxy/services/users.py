@@ -1,0 +1,51 @@
+"""Who may use a service: the lists of labels, secrets and settings, and how they complete each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from flowproxy.services.model import Service, User
+
+# With nobody left, nobody may in: a crypt hash that no password has.
+NOBODY = (User("nobody", "!", encrypted=True),)
+
+
+def parse_users(text: str, *, encrypted: bool) -> Iterable[tuple[str, str | None, bool]]:
+    """Items of `name:password` between commas or line ends; without a colon a name that needs its password from
+    elsewhere."""
+    for item in re.split(r"[,\n]", text):
+        name, colon, password = item.strip().partition(":")
+        if name and (password or not colon):
+            yield name, password if colon else None, encrypted
+
+
+def complete(text: str, *, encrypted: bool) -> tuple[User, ...]:
+    """The users that have a password."""
+    return tuple(
+        User(name, password, flag) for name, password, flag in parse_users(text, encrypted=encrypted) if password
+    )
+
+
+def users_of(service: Service, secrets: Mapping[str, str], default: tuple[User, ...]) -> tuple[User, ...] | None:
+    """Who may use the service, or None when it asks for no users.
+
+    `secrets` are the contents of `dfp_users_<name>`. A name without a password takes it from the service's secret, or
+    from the `default` users when it has no secret.
+    """
+    if service.users is None and service.users_secret is None:
+        return None
+    encrypted = service.users_pass_encrypted
+    secret = complete(secrets.get(service.users_secret or "", ""), encrypted=encrypted)
+    if service.users is None:
+        return secret or NOBODY
+    source = secret if service.users_secret else default
+    known = {user.name.lower(): user for user in source}
+    found = []
+    for name, password, flag in parse_users(service.users, encrypted=encrypted):
+        other = known.get(name.lower())
+        if password:
+            found.append(User(name, password, flag))
+        elif other:
+            found.append(User(name, other.password, other.encrypted))
+    return tuple(found) or NOBODY
