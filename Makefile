@@ -43,12 +43,16 @@ test-tools:
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(APT) haproxy docker.io debootstrap iptables iproute2 >/dev/null; \
 	fi
 
+# Most tests wait for something, so that there are more processes than processors. Each takes a file at a time.
+PYTEST := env -u DEFAULT_PORTS -u PORT -u FLOWPROXY_STATE_DIR -u FLOWPROXY_CERTS \
+	.venv/bin/pytest --numprocesses 4 --dist loadgroup --no-loadscope-reorder
+
 test: install test-tools lint
-	env -u DEFAULT_PORTS -u PORT -u FLOWPROXY_STATE_DIR -u FLOWPROXY_CERTS .venv/bin/pytest
+	$(PYTEST)
 
 # What takes minutes each: very many requests through very many reloads, nodes that die.
 soak: install test-tools
-	env -u DEFAULT_PORTS -u PORT -u FLOWPROXY_STATE_DIR -u FLOWPROXY_CERTS .venv/bin/pytest -m soak
+	FLOWPROXY_SOAK=1 $(PYTEST) -m soak
 
 # Both need a machine that does nothing else; the plots and tables go to docs/.
 bench: bench-routing bench-control

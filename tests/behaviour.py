@@ -29,9 +29,9 @@ class Behaviour(NamedTuple):
 class Proxy:
     """A controller with its origins, that services are registered with and taken from again."""
 
-    def __init__(self, controller: Tls, ports: dict[str, int]) -> None:
+    def __init__(self, controller: Tls, ports: Mapping[str, int]) -> None:
         self.controller = controller
-        self._ports = ports
+        self._ports = {**ports, "http": controller.traffic, "tls": controller.tls}
 
     def put(self, name: str, given: Parameters) -> Answer:
         whole = {"port": "{A}", "outboundHostname": "127.0.0.1", **given}
@@ -74,19 +74,26 @@ class Proxy:
         return text
 
 
-def _is_in(said: str, text: str) -> bool:
-    return text.lower() in said.lower()
-
-
 def check(proxy: Proxy, behaviour: Behaviour) -> None:
-    """Registers, asks, and leaves nothing behind."""
-    try:
-        for name, given in behaviour.services.items():
-            answer = proxy.put(name, given)
-            assert answer.status == behaviour.statuses.get(name, 200), answer.text
-        found = [proxy.matches(request, expected) for request, expected in behaviour.asked.items()]
-        if wrong := list(filter(None, found)):
-            raise AssertionError("\n".join(wrong))
-    finally:
-        for name in behaviour.services:
-            proxy.remove(name)
+    """Registers, and asks."""
+    for name, given in behaviour.services.items():
+        answer = proxy.put(name, given)
+        assert answer.status == behaviour.statuses.get(name, 200), answer.text
+    found = [proxy.matches(request, expected) for request, expected in behaviour.asked.items()]
+    if wrong := list(filter(None, found)):
+        raise AssertionError("\n".join(wrong))
+
+
+def title(value: object) -> str:
+    """Name a behaviour in the name of its test."""
+    return value.title if isinstance(value, Behaviour) else "with"
+
+
+def demo(**parameters: str) -> dict[str, Parameters]:
+    """Describe one service, on /demo unless it says otherwise."""
+    return {"svc": at(**parameters)}
+
+
+def at(path: str = "/demo", **parameters: str) -> Parameters:
+    """Describe what is given for a service; `_` in names of parameters is a dot."""
+    return {"servicePath": path, **{key.replace("_", "."): value for key, value in parameters.items()}}

@@ -161,7 +161,9 @@ class Tls(Controller):
         self.secrets.mkdir()
 
     def begin(self, *names: str, **environment: str) -> Tls:
-        """Start with one certificate for these names, if any."""
+        """Start with one certificate for these names, if any. Settings named `secret:name` are files of secrets."""
+        for secret in [name for name in environment if name.startswith("secret:")]:
+            (self.secrets / secret.removeprefix("secret:")).write_text(environment.pop(secret))
         if names:
             (self.certs / "own").write_text(make_certificate(*names)[0])
         given = {"DEFAULT_PORTS": f"{self.traffic},{self.tls}:ssl", "FLOWPROXY_SECRETS": str(self.secrets)}

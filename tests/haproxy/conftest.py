@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from behaviour import Proxy
 from controller import Controller, Origin, Running, Tls, origins
+from support import free_port
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -77,3 +79,16 @@ def origin() -> Iterator[Callable[[str], Origin]]:
     """Makes origins: each answers its name and the request's path; /wait answers when it is released."""
     with origins() as start:
         yield start
+
+
+@pytest.fixture(scope="module")
+def ports() -> Iterator[dict[str, int]]:
+    """Those of two origins, A and B, and another one for the proxy to listen on."""
+    with origins() as start:
+        yield {"A": start("A").port, "B": start("B").port, "other": free_port()}
+
+
+@pytest.fixture
+def proxy(running_tls: Running[Tls], ports: dict[str, int]) -> Proxy:
+    """Has a certificate for a.org, and listens on three ports."""
+    return Proxy(running_tls("a.org", BIND_PORTS=str(ports["other"]), RECONFIGURE_ATTEMPTS="1"), ports)
