@@ -52,7 +52,7 @@ test: install test-tools lint
 
 # What takes minutes each: very many requests through very many reloads, nodes that die.
 soak: install test-tools
-	FLOWPROXY_SOAK=1 $(PYTEST) -m soak
+	FLOWPROXY_SOAK=1 $(PYTEST) -m "soak or longer"
 
 # Both need a machine that does nothing else; the plots and tables go to docs/.
 bench: bench-routing bench-control

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import http.client
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
@@ -67,6 +69,16 @@ class Proxy:
             text for text in others if (text.removeprefix("not ").lower() in said.lower()) == text.startswith("not ")
         ]
         return f"{request}: {got} instead of {expected}: {said[:600]}" if got != first or wrong else None
+
+    def encoding(self, path: str) -> str | None:
+        """Return how the body is encoded for a client that takes gzip."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.controller.traffic, timeout=10)
+        connection.request("GET", path, headers={"Accept-Encoding": "gzip"})
+        answer = connection.getresponse()
+        body, found = answer.read(), answer.getheader("Content-Encoding")
+        connection.close()
+        assert (gzip.decompress(body) if found else body).decode().split()[1] == path
+        return found
 
     def _filled(self, text: str) -> str:
         for name, port in self._ports.items():

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import functools
 import itertools
+import os
 import socket
 import tempfile
 import time
@@ -31,6 +32,14 @@ def eventually(check: Callable[[], T], within: float = 10.0) -> T:
             raise AssertionError(f"not within {within} s: {error or check}") from error
         time.sleep(pause)
         pause = min(pause * 1.5, 0.1)
+
+
+def rounds(few: int, *, soak: int) -> int:
+    """Return how often a test repeats what it does: `few` times, and in `make soak` more often.
+
+    A test that calls this has the mark `longer`, by which `make soak` finds it.
+    """
+    return soak if "FLOWPROXY_SOAK" in os.environ else few
 
 
 def free_port() -> int:

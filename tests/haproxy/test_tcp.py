@@ -80,7 +80,6 @@ def hear(port: int, server_name: str | None = None, send: bytes = b"") -> str:
 
 
 def test_a_tcp_port_leads_to_the_service(running: Running[Controller], echo: Callable[..., Echo]) -> None:
-    """T006, T136."""
     controller = running()
     port = free_port()
     answer = controller.reconfigure("db", reqMode="tcp", srcPort=str(port), port=echo("db").port, **OUT)
@@ -95,7 +94,6 @@ def test_a_tcp_port_leads_to_the_service(running: Running[Controller], echo: Cal
 def test_one_service_may_mix_http_and_tcp(
     running: Running[Controller], origin: Origins, echo: Callable[..., Echo]
 ) -> None:
-    """T138."""
     controller = running()
     port = free_port()
     controller.reconfigure(
@@ -115,7 +113,6 @@ def test_one_service_may_mix_http_and_tcp(
 def test_domains_decide_between_services_on_one_tcp_port(
     running: Running[Controller], echo: Callable[..., Echo]
 ) -> None:
-    """T139."""
     controller = running()
     port = free_port()
     shared = {"reqMode": "tcp", "srcPort": str(port), **OUT}
@@ -141,7 +138,7 @@ def test_the_host_of_plain_http_decides_too(running: Running[Controller], origin
 def test_a_second_service_for_all_of_a_tcp_port_is_told(
     running: Running[Controller], echo: Callable[..., Echo]
 ) -> None:
-    """T140: the elder one serves."""
+    """The elder one serves."""
     controller = running()
     port = free_port()
     shared = {"reqMode": "tcp", "srcPort": str(port), **OUT}
@@ -178,7 +175,6 @@ def test_a_port_that_another_program_has_is_that_services_error_alone(
 
 
 def test_a_group_shares_one_port(running: Running[Controller], echo: Callable[..., Echo]) -> None:
-    """T143, T145."""
     controller = running()
     port = free_port()
     group = {"reqMode": "tcp", "srcPort": str(port), "serviceGroup": "dbs", "balanceGroup": "leastconn"}
@@ -194,7 +190,6 @@ def test_a_group_shares_one_port(running: Running[Controller], echo: Callable[..
 def test_an_idle_tcp_connection_ends_after_its_tunnel_timeout(
     running: Running[Controller], echo: Callable[..., Echo]
 ) -> None:
-    """T141."""
     controller = running()
     port = free_port()
     controller.reconfigure("db", reqMode="tcp", srcPort=str(port), port=echo("db").port, timeoutTunnel="1", **OUT)
@@ -205,7 +200,6 @@ def test_an_idle_tcp_connection_ends_after_its_tunnel_timeout(
 
 
 def test_a_server_that_is_down_is_known_by_its_check(running: Running[Controller]) -> None:
-    """T142."""
     controller = running()
     port = free_port()
     dead = str(free_port())
@@ -218,7 +212,6 @@ def test_a_server_that_is_down_is_known_by_its_check(running: Running[Controller
 
 
 def test_server_names_decide_on_an_sni_port(running: Running[Controller], echo: Callable[..., Echo]) -> None:
-    """T146, T147, T149."""
     controller = running()
     port = free_port()
     shared = {"reqMode": "sni", "srcPort": str(port), **OUT}
@@ -235,7 +228,6 @@ def test_server_names_decide_on_an_sni_port(running: Running[Controller], echo: 
 def test_sni_and_terminated_tls_share_a_port(
     running_tls: Running[Tls], origin: Origins, echo: Callable[..., Echo]
 ) -> None:
-    """T148."""
     tls = running_tls("a.org")
     tls.reconfigure("web", serviceDomain="a.org", port=str(origin("web").port), **OUT)
     through = {"servicePath": "through.org", "srcPort": str(tls.tls), "port": echo("through", "through.org").port}

@@ -45,7 +45,6 @@ def templated(controller: Controller, tmp_path: Path) -> Templated:
 
 
 def test_a_service_brings_its_own_routes_and_backends(templated: Templated, origin: Origins) -> None:
-    """T162."""
     answer = templated.put("web", FRONTEND, BACKEND, port=str(origin("web").port), userDef="hello there")
 
     assert answer.status == 200, answer.text
@@ -125,7 +124,6 @@ def test_a_template_must_be_a_file_that_is_meant_for_it(running: Running[Control
 
 
 def test_the_operators_template_is_the_base_of_the_configuration(controller: Controller, origin: Origins) -> None:
-    """T163."""
     base = controller.folder.parent / "base.cfg"
     base.write_text(
         '{% include "global.cfg.j2" %}\n{% include "defaults.cfg.j2" %}\n'

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from certificates import make_authority, make_certificate
 from controller import Origin, Tls
-from support import eventually
+from support import eventually, rounds
 
 Origins = Callable[[str], Origin]
 
@@ -193,9 +193,10 @@ def test_a_haproxy_whose_files_were_broken_comes_back_as_soon_as_they_are_writte
     assert eventually(lambda: tls.status["failure"] is None)
 
 
-def test_300_put_at_once_are_all_served(tls: Tls) -> None:
+@pytest.mark.longer
+def test_many_put_at_once_are_all_served(tls: Tls) -> None:
     tls.begin()
-    made = {f"{number}.org": make_certificate(f"{number}.org") for number in range(300)}
+    made = {f"{number}.org": make_certificate(f"{number}.org") for number in range(rounds(60, soak=300))}
     with ThreadPoolExecutor(20) as callers:
         put = callers.map(lambda name: tls.put_certificate(f"{name}.pem", made[name][0]).status, made)
         assert set(put) == {200}
@@ -204,10 +205,11 @@ def test_300_put_at_once_are_all_served(tls: Tls) -> None:
     assert "background loop failed" not in tls.log.read_text()
 
 
+@pytest.mark.longer
 def test_one_that_is_put_over_itself_quickly_is_the_last_one(tls: Tls) -> None:
     """Contents of one length within one tick of the clock."""
     tls.begin()
-    for _ in range(30):
+    for _ in range(rounds(10, soak=60)):
         pem, serial = make_certificate("a.org")
         assert tls.put_certificate("a.pem", pem).status == 200
         assert tls.serial("a.org") == serial

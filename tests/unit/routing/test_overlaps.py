@@ -8,6 +8,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from routing_cases import CANDIDATES, REQUESTS, described_candidates
+from support import rounds
 
 from flowproxy.routing.overlaps import INFORMATION, WARNING, Overlap, Overlaps, Reported
 from flowproxy.routing.table import Request, RouteTable, compile_routes, match
@@ -222,7 +223,8 @@ def test_ten_thousand_services_cost_little() -> None:
     assert statistics.median(costs) < 0.005
 
 
-@settings(max_examples=1000, deadline=None)
+@pytest.mark.longer
+@settings(max_examples=rounds(250, soak=4000), deadline=None)
 @given(CANDIDATES, REQUESTS)
 def test_who_would_get_a_request_without_the_route_that_gets_it_is_named(
     described: list[dict[str, str]], request: Request

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from routing_cases import CANDIDATES, ODD_PATHS, REQUESTS, candidate, described_candidates
+from support import rounds
 
 from flowproxy.routing.table import CONDITIONAL, Request, RouteTable, compile_routes, match
 from flowproxy.services.model import Candidate
@@ -168,7 +169,8 @@ def test_nothing_matches_when_nothing_is_there(path: str) -> None:
     assert route([], f"x.org{path}") is None
 
 
-@settings(max_examples=400)
+@pytest.mark.longer
+@settings(max_examples=rounds(100, soak=2000))
 @given(CANDIDATES, st.lists(REQUESTS, min_size=1, max_size=8), st.randoms())
 def test_the_compiled_table_says_what_the_meaning_says(
     described: list[dict[str, str]], requests: list[Request], random: Random
@@ -302,7 +304,8 @@ def test_seven_hundred_nested_paths_are_compiled_at_once() -> None:
 NESTED = ["/" + "a" * length for length in range(1, 6)] + ["/ab", "/aab", "/b", "/"]
 
 
-@settings(max_examples=300)
+@pytest.mark.longer
+@settings(max_examples=rounds(100, soak=2000))
 @given(
     st.lists(
         st.fixed_dictionaries(
@@ -346,7 +349,8 @@ SPELLED = [
 ]
 
 
-@settings(max_examples=400)
+@pytest.mark.longer
+@settings(max_examples=rounds(100, soak=2000))
 @given(
     st.lists(
         st.tuples(

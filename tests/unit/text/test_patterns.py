@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from routing_cases import candidate
+from support import rounds
 
 from flowproxy.errors import InvalidService
 from flowproxy.routing.table import Request, compile_routes, match
@@ -115,7 +116,8 @@ PIECES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.longer
+@settings(max_examples=rounds(100, soak=2000), deadline=None)
 @given(st.sampled_from(["^", ""]), PIECES, st.sampled_from(["", "$", "[cd]$"]), st.sampled_from(["a", "ab", "/a", "b"]))
 def test_a_backtracking_engine_is_quick_with_what_is_accepted(start: str, piece: str, end: str, text: str) -> None:
     """Python's engine works as PCRE does, some fifty times slower."""
