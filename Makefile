@@ -50,9 +50,10 @@ PYTEST := env -u DEFAULT_PORTS -u PORT -u FLOWPROXY_STATE_DIR -u FLOWPROXY_CERTS
 test: install test-tools lint
 	$(PYTEST)
 
-# What takes minutes each: very many requests through very many reloads, nodes that die.
+# What takes minutes each: very many requests through very many reloads, nodes that die. And what `make test` does only
+# a few times, many times. Two processes, for some measure what clients notice under load.
 soak: install test-tools
-	FLOWPROXY_SOAK=1 $(PYTEST) -m "soak or longer"
+	FLOWPROXY_SOAK=1 $(PYTEST) --numprocesses 2 -m "soak or longer"
 
 # Both need a machine that does nothing else; the plots and tables go to docs/.
 bench: bench-routing bench-control
