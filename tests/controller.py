@@ -22,6 +22,7 @@ from urllib.parse import urlencode
 import psutil
 from certificates import make_certificate
 from cryptography import x509
+from forked import Forked
 from support import eventually, free_port
 
 
@@ -45,9 +46,9 @@ class Controller:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.traffic, self.port = free_port(), free_port()
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Forked | None = None
         self.environment: dict[str, str] = {}
-        self.wrapper: tuple[str, ...] = ()  # the command that starts it
+        self.wrapper: tuple[str, ...] = ()  # the command that starts it; without one it is forked
         self.log = folder.parent / "log"
         self._seen = 0
         STARTED.add(self)
@@ -78,14 +79,13 @@ class Controller:
             "FLOWPROXY_RAW_CONFIG": "all",  # tests speak to the API where users write labels
             **environment,
         }
-        inherited = {"PATH": os.environ["PATH"]}
+        whole = {"PATH": os.environ["PATH"]} | self.environment
+        if not self.wrapper and "PYTHONPATH" not in whole:
+            self.process = Forked(("serve", *arguments), whole, self.log)
+            return
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*self.wrapper, sys.executable, "-m", "flowproxy", "serve", *arguments],
-                env=inherited | self.environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+            command = [*self.wrapper, sys.executable, "-m", "flowproxy", "serve", *arguments]
+            self.process = subprocess.Popen(command, env=whole, stdout=log, stderr=subprocess.STDOUT)
 
     def api(self, path: str, method: str = "GET", **query: str) -> Answer:
         return fetch(self.port, f"{path}?{urlencode(query)}" if query else path, method=method)
