@@ -37,10 +37,10 @@ run: install haproxy
 
 # Where this user may not install packages, the tests that need them are skipped and say why.
 test-tools:
-	@missing=""; for tool in haproxy dockerd debootstrap iptables ip; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	@missing=""; for tool in haproxy dockerd debootstrap iptables ip curl; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	if [ -n "$$missing" ] && [ -n "$(ADMIN)" ]; then \
 		echo "installing what the tests need:$$missing"; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(APT) haproxy docker.io debootstrap iptables iproute2 >/dev/null; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(APT) haproxy docker.io debootstrap iptables iproute2 curl >/dev/null; \
 	fi
 
 # Most tests wait for something, so that there are more processes than processors. Each takes a file at a time.

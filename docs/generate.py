@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 
-from flowproxy.services.model import Destination, Parameters, Service
+from flowproxy.features import Parameters
+from flowproxy.services.model import Destination, Service
 from flowproxy.services.parse import DEPRECATED, DESTINATION_PARAMETERS, SERVICE_PARAMETERS
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 from flowproxy.sources.environment import variable_of
 
 FOLDER = Path(__file__).parent / "reference"
@@ -84,10 +85,16 @@ def environment() -> str:
 def _table(model: type[Parameters], names: dict[str, str]) -> list[str]:
     rows = [
         f"| `{public}` | `{variable_of(public)}` | {_type(model.model_fields[name])} "
-        f"| {_default(model.model_fields[name].get_default())} | {model.model_fields[name].description} |"
+        f"| {_default(model.model_fields[name].get_default())} | {_example(model.model_fields[name])} "
+        f"| {model.model_fields[name].description} |"
         for public, name in names.items()
     ]
-    return ["| name | variable | type | default | meaning |", "| --- | --- | --- | --- | --- |", *rows]
+    head = "| name | variable | type | default | example | meaning |"
+    return [head, "| --- | --- | --- | --- | --- | --- |", *rows]
+
+
+def _example(field: FieldInfo) -> str:
+    return f"`{field.examples[0]}`" if field.examples else ""
 
 
 def _type(field: FieldInfo) -> str:

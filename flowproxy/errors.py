@@ -1,4 +1,4 @@
-"""The errors that cross a module's border; everything else is a bug. Each message says what to do about it."""
+"""The errors that packages raise for each other; everything else is a bug. Each message says what to do about it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import NamedTuple
 
 
 class Problem(NamedTuple):
-    """One wrong value: the public name of the parameter, what it held, and the rule with its cure."""
+    """One wrong value: the public name of the parameter, its value, and what would be right."""
 
     parameter: str
     value: str
     rule: str
 
     def __str__(self) -> str:
-        told = not self.value or self.rule.startswith(repr(self.value))
-        return f"{self.parameter}: {self.rule}" if told else f"{self.parameter}: {self.value[:80]!r}: {self.rule}"
+        if not self.value or self.rule.startswith(repr(self.value)):
+            return f"{self.parameter}: {self.rule}"
+        return f"{self.parameter}: {self.value[:80]!r}: {self.rule}"
 
 
 class InvalidService(ValueError):
@@ -32,7 +33,7 @@ class UnroutedService(InvalidService):
 
 
 class Untrusted(InvalidService):
-    """The parameters are HAProxy configuration, from somebody who may not write it (FLOWPROXY_RAW_CONFIG)."""
+    """The parameters contain HAProxy configuration, which their source may not write (FLOWPROXY_RAW_CONFIG)."""
 
 
 class Unauthorized(Exception):
@@ -40,23 +41,27 @@ class Unauthorized(Exception):
 
 
 class ForeignPage(Exception):
-    """A call that a web page of another origin made in somebody's browser."""
+    """A call that a web page of another origin made in a browser."""
 
 
 class UnreadableBody(ValueError):
-    """A body that is compressed or no text."""
+    """A request body that is compressed or not text."""
 
 
 class NotReplica(Exception):
-    """A call that only replicas of the proxy may make, from somebody else."""
+    """A call from outside that only replicas of the proxy may make."""
 
 
 class NotSigned(NotReplica):
-    """A signature of a replica that does not fit the call, or is too old."""
+    """The signature of a replica does not match the call, or is too old."""
 
 
 class InvalidCertificate(ValueError):
-    """A PEM file that HAProxy should not be given. What it was to replace stays."""
+    """A PEM file that HAProxy must not get. The certificate that it should replace stays."""
+
+
+class NotStored(Exception):
+    """Something that should be kept cannot be written: the disk is full, say. Nothing was changed."""
 
 
 class OwnedElsewhere(Exception):
@@ -64,21 +69,21 @@ class OwnedElsewhere(Exception):
 
 
 class InvalidSettings(ValueError):
-    """Environment variables or secrets are wrong: one line per mistake."""
+    """Environment variables or secrets are wrong; the message has one line per mistake."""
 
 
 class ReplicaFailed(Exception):
-    """A call that was to reach all replicas of the proxy did not."""
+    """A call did not reach all replicas of the proxy."""
 
 
 class ListenerFailed(Exception):
-    """A Docker Flow Swarm Listener does not answer, or not as it should."""
+    """A Docker Flow Swarm Listener does not answer, or answers something unexpected."""
 
 
 class Rejected(Exception):
-    """HAProxy refuses a configuration; the message is HAProxy's own, without file names of ours.
+    """HAProxy refuses a configuration. The message is HAProxy's own, without our file names.
 
-    `services` are those in whose parts it found something, `lines` what it found it in; both may be empty.
+    `services` are those whose parts HAProxy complains about, `lines` the lines themselves; both may be empty.
     """
 
     def __init__(self, message: str, services: Iterable[str] = (), lines: Iterable[str] = ()) -> None:
@@ -87,21 +92,25 @@ class Rejected(Exception):
         super().__init__(message)
 
 
+class ParameterRejected(Rejected):
+    """HAProxy refuses the value of a parameter of a service; the message begins with the parameter."""
+
+
 class ForeignHost(Rejected):
     """A service asks for a host that belongs to another stack (FLOWPROXY_HOSTS)."""
 
 
 class InvalidTemplate(Rejected):
-    """A template cannot be read or rendered, or says what it must not."""
+    """A template cannot be read or rendered, or writes something that it must not."""
 
 
 class ProxyUnavailable(Exception):
-    """No HAProxy, no socket, or no answer in time."""
+    """HAProxy is not running, has no socket, or does not answer in time."""
 
 
 class UnknownAddress(Exception):
-    """A host name that servers should come from does not resolve."""
+    """The host name of a destination does not resolve."""
 
 
 class SwarmUnavailable(Exception):
-    """The Docker daemon is out of reach or is no Swarm manager. What was known stays."""
+    """The Docker daemon cannot be reached or is not a Swarm manager. What is known stays."""

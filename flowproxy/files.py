@@ -1,18 +1,20 @@
-"""Writing a file so that nobody ever reads half of it."""
+"""Files that are replaced in one step, so that nobody reads half of one."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-TEMPORARY = ".new"  # how the name of a file ends that is not whole yet
+TEMPORARY = ".new"  # the ending of a file that is still being written
 
 
 def write_whole(path: Path, content: bytes, *, durably: bool = False) -> None:
-    """Replaces a file, for us alone to read, in one step. Raises OSError.
+    """Replace a file in one step; only our own user can read it. Raises OSError.
 
-    `durably`: its content is on the disk before this returns, and its name when the folder is `settled` too. What can
-    be made anew needs neither.
+    Args:
+        path: the file. Its folder is made when it is missing.
+        content: what the file holds afterwards.
+        durably: whether the content is on the disk before this returns. The name is so only after `settle`.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(path.name + TEMPORARY)
@@ -30,7 +32,7 @@ def write_whole(path: Path, content: bytes, *, durably: bool = False) -> None:
 
 
 def settle(folder: Path) -> None:
-    """Returns when the names of the files in a folder are on the disk. Raises OSError."""
+    """Return when the names of the files in a folder are on the disk. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from flowproxy.rendering.configuration import Configuration, Renderer
-from flowproxy.routing.table import compile_routes
+from flowproxy.control.template_files import read_materials
+from flowproxy.rendering.configuration import Configuration
+from flowproxy.rendering.renderer import Renderer
+from flowproxy.routing.compile import compile_routes
 from flowproxy.services.model import Candidate, Endpoint
 from flowproxy.services.parse import parse
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 
-RENDERER = Renderer(Settings())
+
+def renderer(settings: Settings | None = None) -> Renderer:
+    """Return one with the templates and error pages that these settings name, or with ours."""
+    return Renderer(settings or Settings(), read_materials(settings or Settings()))
+
+
+RENDERER = renderer()
 
 
 def described(services: list[dict[str, str]], endpoints: dict[str, list[str]] | None = None) -> Configuration:

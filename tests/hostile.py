@@ -7,52 +7,34 @@ from typing import NamedTuple
 from certificates import make_certificate
 from hypothesis import strategies as st
 
+from flowproxy.features import FEATURES
 from flowproxy.services.parse import DEPRECATED, DESTINATION_PARAMETERS, SERVICE_PARAMETERS
 
-# What each parameter takes; others take any text.
+EXAMPLES = {
+    public: str((group.model_fields[name].examples or [])[0])
+    for feature in FEATURES
+    for group in (feature.service, feature.destination)
+    if group
+    for public, name in group.by_public_name().items()
+}
+# What each parameter takes; here what must not meet the routes of others, or needs something else of ours.
 PLAIN = {
-    "port": "80",
-    "httpsPort": "8443",
+    **EXAMPLES,
+    **dict.fromkeys(["addHeader", "setHeader"], "X-Evil 1"),
     "srcPort": "19990",
     "srcHttpsPort": "19991",
-    "replicas": "1",
     "servicePath": "/evil",
     "servicePathExclude": "/evil/not",
     "pathType": "path_beg",
     "serviceDomain": "evil.org",
     "redirectFromDomain": "old.evil.org",
-    "serviceDomainAlgo": "hdr_dom(host)",
-    "serviceHeader": "X-Evil:1",
     "outboundHostname": "127.0.0.1",
-    "serviceProtocol": "h2",
-    "reqMode": "http",
-    "httpsRedirectCode": "301",
-    "allowedMethods": "GET",
-    "deniedMethods": "PUT",
     "reqPathSearchReplace": "/evil,/good",
     "reqPathSearch": "/evil",
     "reqPathReplace": "/good",
-    "timeoutServer": "10",
-    "timeoutTunnel": "10s",
-    "timeoutClient": "10",
-    "users": "admin:secret",
-    "addReqHeader": "X-Evil 1",
-    "setReqHeader": 'X-Evil "%[src]"',
-    "addHeader": "X-Evil 1",
-    "setHeader": "X-Evil 1",
     "addResHeader": "X-Evil 1 if { path /evil }",
-    "setResHeader": "X-Evil 1",
-    "delReqHeader": "X-Evil",
-    "delResHeader": "X-Evil",
-    "compressionAlgo": "gzip",
-    "compressionType": "text/plain",
-    "connectionMode": "http-keep-alive",
-    "backendExtra": "http-request set-header X-Evil 1",
-    "discoveryType": "vip",
-    "balanceGroup": "leastconn",
+    "setReqHeader": 'X-Evil "%[src]"',
     "serviceCert": make_certificate("evil.org", key="rsa1024")[0],  # Python reads it, HAProxy refuses it
-    "serviceGroup": "evil",
-    "groupToken": "evil",
 }
 NASTY = [
     *("\n", "\r", "\0", "\t", "\x0b", "\x1c", "\x85", "\u2028", " ", "  ", "#", "'", '"', "\\", "`", "\\n", "'\"'"),
@@ -151,10 +133,7 @@ PARAMETERS = sorted(
     {*SERVICE_PARAMETERS, *DESTINATION_PARAMETERS, *DEPRECATED, *SPELLED} - {"serviceName", "distribute"}
 )
 # Where HAProxy's language may be written.
-LANGUAGE = frozenset(
-    "backendExtra addReqHeader setReqHeader addResHeader setResHeader delReqHeader delResHeader addHeader setHeader"
-    " debugFormat balanceGroup".split()
-)
+LANGUAGE = frozenset(name for feature in FEATURES for name in feature.raw) | {"addHeader", "setHeader"}
 
 
 class Hostile(NamedTuple):

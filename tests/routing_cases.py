@@ -1,10 +1,13 @@
-"""Services and requests that meet in every way: for the pure property and for the one through a real HAProxy."""
+"""Services and requests for property tests of routing, in pure Python and through a real HAProxy."""
 
 from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from flowproxy.routing.table import Request
+from flowproxy.routing.compile import compile_routes
+from flowproxy.routing.conditions import Request
+from flowproxy.routing.meaning import match
+from flowproxy.routing.table import CONDITIONAL, RouteTable
 from flowproxy.services.model import Candidate
 from flowproxy.services.parse import parse
 
@@ -19,6 +22,41 @@ def described_candidates(described: list[dict[str, str]]) -> list[Candidate]:
         candidate(f"s{number}", float(given["created"]), **{k: v for k, v in given.items() if v and k != "created"})
         for number, given in enumerate(described)
     ]
+
+
+def route(candidates: list[Candidate], url: str, port: int = 80, **headers: str) -> str | None:
+    """Return the service that gets a request by its meaning; the compiled table must agree."""
+    host, slash, path = url.partition("/")
+    request = Request(host, slash + path, port, {k.replace("_", "-"): v for k, v in headers.items()})
+    table = compile_routes(candidates)
+    chosen = match(table.routes, request)
+    assert look_up(table, request) == (chosen.backend if chosen else None)
+    return chosen.service if chosen else None
+
+
+def look_up(table: RouteTable, request: Request) -> str | None:
+    """Return the backend that HAProxy finds with the maps and rules (templates/frontend.cfg.j2 and rules.cfg.j2)."""
+
+    def longest(name: str, key: str) -> str | None:
+        found = [entry for entry in table.maps[name] if key.startswith(entry)]
+        return table.maps[name][max(found, key=len)] if found else None
+
+    labels = request.host.split(".")
+    stages = [("exact", longest("exact", request.host + request.path))]
+    for depth in table.wildcard_depths:
+        if len(labels) > depth:
+            stages.append(("wildcard", longest("wildcard", "." + ".".join(labels[-depth:]) + request.path)))
+    stages.append(("pattern", longest("pattern", request.path)))
+    stages += [("any", longest("any", request.path)), ("default", table.maps["default"].get("default"))]
+    for name, value in stages:
+        if value is None:
+            continue
+        if not value.startswith(CONDITIONAL):
+            return value
+        for rule in table.rules[name]:
+            if rule.value == value and all(condition.holds(request) for condition in rule.conditions):
+                return rule.backend
+    return None
 
 
 HOSTS = ["a.org", "b.a.org", "c.b.a.org", "*.a.org", "*.b.a.org", "*.org"]

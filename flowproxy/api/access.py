@@ -1,4 +1,4 @@
-"""Who may call the API, and how much one caller can ask of it."""
+"""Who may call the API: the token, calls of web pages of other origins, and TLS."""
 
 from __future__ import annotations
 
@@ -6,28 +6,16 @@ import asyncio
 import hmac
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeAlias
 
 from aiohttp import hdrs, web
 
 from flowproxy.api.connections import at_work
-from flowproxy.api.cross_site import Asked, objection
-from flowproxy.errors import ForeignPage, InvalidSettings, Unauthorized, UnreadableBody
-from flowproxy.settings import Settings
-
-Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
-HttpHandler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-
-BODY_BYTES = 1 << 20
-LINE_BYTES = 1 << 18  # a query may hold a certificate
-_PATH_BYTES = 1 << 11
-HEADER_BYTES = 1 << 13
-IDLE_SECONDS = 15.0  # for the head of a request to come, and between two
-LINGERING_SECONDS = 2.0  # for the rest of a request that was refused
-_BODY_SECONDS = 15.0
-_CHARSETS = ("utf-8", "us-ascii")  # Python knows some that take minutes for a body of this size
+from flowproxy.api.cross_site import Caller, objection
+from flowproxy.api.limits import read_text
+from flowproxy.api.routes import Handler
+from flowproxy.errors import ForeignPage, InvalidSettings, Unauthorized
+from flowproxy.settings.model import Settings
 
 UNGUARDED = "whoever reaches the API may do everything; set FLOWPROXY_API_TOKEN, or the secret flowproxy_api_token"
 
@@ -40,20 +28,8 @@ _OPEN = frozenset(
 _METRICS = "/metrics"
 
 
-def with_short_paths(handle: HttpHandler) -> HttpHandler:
-    """Return a handler that refuses long paths: the time that aiohttp's router takes grows with their square."""
-
-    async def bounded(request: web.BaseRequest) -> web.StreamResponse:
-        length = len(request.raw_path.partition("?")[0])
-        if length > _PATH_BYTES:
-            return web.Response(status=414, text=f"the path has {length} bytes; at most {_PATH_BYTES} are accepted")
-        return await handle(request)
-
-    return bounded
-
-
 class Access:
-    """The token of FLOWPROXY_API_TOKEN. Without one everybody is let in."""
+    """Lets callers in that have the token of FLOWPROXY_API_TOKEN, or everybody where there is none."""
 
     def __init__(self, settings: Settings) -> None:
         token = settings.api_token
@@ -68,7 +44,7 @@ class Access:
         return UNGUARDED if self._token is None else None
 
     def admits(self, request: web.Request) -> bool:
-        """Whether the caller shows the token; the comparison takes as long for a wrong one as for the right one."""
+        """Return whether the caller has the token. A wrong one is compared for as long as the right one."""
         if self._token is None:
             return True
         scheme, _, shown = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
@@ -77,15 +53,15 @@ class Access:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Turn away whoever may not call, before anything of the call is read.
+        """Refuse callers that may not call, before the body is read.
 
-        Raises ForeignPage, Unauthorized, UnreadableBody.
+        Raises ForeignPage, Unauthorized, UnreadableBody, InvalidCertificate.
         """
-        if reason := objection(_asked(request), self._hosts):
+        if reason := objection(_caller_of(request), self._hosts):
             raise ForeignPage(reason)
         if request.path.rstrip("/") not in self._open and not self.admits(request):
             raise Unauthorized("this call needs the header `Authorization: Bearer` with the token of the API")
-        await _read_text(request)
+        await read_text(request)
         with at_work(request.transport):
             # One call begins in each turn of the event loop: a flood of them leaves turns to the Swarm's events.
             async with self._turn:
@@ -93,34 +69,16 @@ class Access:
             return await handler(request)
 
 
-def _asked(request: web.Request) -> Asked:
+def _caller_of(request: web.Request) -> Caller:
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
         name = name.lower()
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return Asked(request.method, request.path, headers)
-
-
-async def _read_text(request: web.Request) -> None:
-    """Read the body, which aiohttp keeps. Raises UnreadableBody."""
-    encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower()
-    if encoding != "identity":
-        raise UnreadableBody(f"Content-Encoding: {encoding[:40]!r}: send the body as it is")
-    charset = (request.charset or "utf-8").lower()
-    if charset not in _CHARSETS:
-        raise UnreadableBody(f"Content-Type: charset={charset[:40]!r}: must be utf-8")
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            body = await request.read()
-        body.decode(charset)
-    except (TimeoutError, ConnectionError):  # the client stopped in the middle, or left
-        raise web.HTTPRequestTimeout from None
-    except UnicodeDecodeError as error:
-        raise UnreadableBody(f"the body is not {charset} text: byte {error.start} does not fit") from None
+    return Caller(request.method, request.path, headers)
 
 
 def tls_of(certificate: Path | None) -> ssl.SSLContext | None:
-    """What the API speaks TLS with, FLOWPROXY_API_CERT. Raises InvalidSettings."""
+    """Return the TLS of the API with this certificate; None for plain HTTP. Raises InvalidSettings."""
     if certificate is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

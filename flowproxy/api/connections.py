@@ -1,7 +1,7 @@
 """The connections of the API: how many there are, which one makes room for a new one, and how they are accepted.
 
-Whoever only connects costs a file descriptor. So there is a limit, and beyond it the connection that has been without a
-call for longest is ended: a caller with a request is served though somebody else holds all connections idle.
+Each connection costs a file descriptor. So their number is limited, and beyond the limit the one that has been idle for
+longest is ended: a caller with a request is served although somebody else holds all connections idle.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _RETRY_SECONDS = 0.1
 
 
 def raise_file_limit() -> int:
-    """Allow this process, and HAProxy that it starts, all files that it may ask for; return how many these are."""
+    """Raise the limit of open files of this process, and of HAProxy, as far as is allowed; return the new limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, allowed))
@@ -36,7 +36,7 @@ def raise_file_limit() -> int:
 
 
 class Connection(asyncio.Protocol):
-    """One connection, from the moment it is accepted. All that comes is passed on to the HTTP protocol."""
+    """One connection from the moment it is accepted. It passes everything on to the HTTP protocol."""
 
     def __init__(self, address: str, connections: Connections, http: Callable[[], asyncio.Protocol]) -> None:
         self.address = address
@@ -47,7 +47,7 @@ class Connection(asyncio.Protocol):
         self._handshake: asyncio.Task[None] | None = None
 
     def establish(self, accepted: socket.socket, tls: ssl.SSLContext | None, tasks: asyncio.TaskGroup) -> None:
-        """Do the handshake of TLS, if there is one, and hand over to HTTP. A client that fails is forgotten."""
+        """Do the handshake of TLS, if there is one, and start HTTP. A connection whose handshake fails is closed."""
 
         def done(_: asyncio.Task[None]) -> None:
             if self._transport is None:
@@ -72,7 +72,7 @@ class Connection(asyncio.Protocol):
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
-        """Keep the connection from being ended for a new one."""
+        """Keep this connection from being ended for a new one."""
         self._connections.start_work(self)
         try:
             yield
@@ -101,13 +101,13 @@ class Connection(asyncio.Protocol):
 
 
 def at_work(transport: asyncio.Transport | None) -> contextlib.AbstractContextManager[None]:
-    """Return what keeps the connection of a call from being ended for a new one."""
+    """Return a context in which the connection of a call is not ended for a new one."""
     connection = transport.get_protocol() if transport else None
     return connection.at_work() if isinstance(connection, Connection) else contextlib.nullcontext()
 
 
 class Connections:
-    """Those that are open. Of the idle ones at most half of the limit may come from one address."""
+    """Holds the open connections. At most half of the limit may be idle connections from one address."""
 
     def __init__(self, at_most: int) -> None:
         self._at_most = at_most
@@ -120,7 +120,7 @@ class Connections:
         return sum(map(len, self._idle.values())) + len(self._working)
 
     def admit(self, new: Connection) -> bool:
-        """Take a new connection in, and end another one if there are too many; False when none is idle."""
+        """Add a new connection and end an idle one if there are too many; return False when none is idle."""
         own = self._idle.get(new.address, {})
         if len(own) >= self._at_most_of_one:
             self._end_first(own)
@@ -130,7 +130,7 @@ class Connections:
         return True
 
     def end_longest_idle(self) -> bool:
-        """End one connection of the address that has most idle ones; False when none is idle."""
+        """End one connection of the address that has most idle ones; return False when none is idle."""
         if not self._idle:
             return False
         self._end_first(max(self._idle.values(), key=len))
@@ -150,7 +150,7 @@ class Connections:
             self._idle.setdefault(connection.address, {})[connection] = None
 
     def forget(self, connection: Connection) -> bool:
-        """Return whether it was known."""
+        """Remove a connection; return whether it was known."""
         if connection in self._working:
             self._working.remove(connection)
             return True
@@ -164,7 +164,7 @@ class Connections:
 
 
 class Listener:
-    """Accepts the connections of one address and port, as long as the block that it is entered for."""
+    """Accepts the connections of one address and port while it is entered."""
 
     def __init__(
         self,
@@ -174,7 +174,7 @@ class Listener:
         tls: ssl.SSLContext | None,
         connections: Connections,
     ) -> None:
-        """Listen already. Raises OSError."""
+        """Listen at once; accept nothing yet. Raises OSError."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._socket = socket.create_server((address, port), family=family, backlog=_BACKLOG)
         self._socket.setblocking(False)
@@ -194,7 +194,7 @@ class Listener:
         await asyncio.wait([self._task])
 
     def stop(self) -> None:
-        """Accept no more; the connections that there are stay."""
+        """Accept no more connections; the open ones stay."""
         self._task.cancel()
 
     async def _accept_all(self) -> None:

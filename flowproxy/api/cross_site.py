@@ -1,9 +1,8 @@
-"""Which calls of the API come from a web page of another origin: no page may drive the proxy from its reader's browser.
+"""Refuses calls that a web page of another origin makes in the browser of somebody who reads it.
 
-Browsers say where a request comes from: Sec-Fetch-Site (only to HTTPS and localhost), Origin (not with every GET),
-Referer (not if the page forbids it). They always say what language their user reads. A page whose own name was made to
-resolve to our address (DNS rebinding) shows that name in Host. Tools such as curl send none of these headers, and are
-not affected.
+Browsers say where a request comes from: Sec-Fetch-Site (to HTTPS and localhost only), Origin (not with every GET) and
+Referer (unless the page forbids it). They always send Accept-Language. Where the name of a page was made to resolve to
+our address (DNS rebinding), Host holds that name. Tools such as curl send none of these headers and are not affected.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _BROWSERS_SEND = ("origin", "accept-language")  # and no tool, but by choice
 _CHANGING_BY_GET = ("reconfigure", "remove", "reload")
 
 
-class Asked(NamedTuple):
+class Caller(NamedTuple):
     """The part of a request that says who made it. Names of headers are in lower case."""
 
     method: str
@@ -27,22 +26,22 @@ class Asked(NamedTuple):
     headers: Mapping[str, str]
 
 
-def objection(asked: Asked, hosts: Collection[str]) -> str | None:
-    """Return why a request is not taken, or None when it is.
+def objection(caller: Caller, hosts: Collection[str]) -> str | None:
+    """Return why a request is refused, or None when it is not.
 
     Args:
         hosts: names in lower case by which a browser may reach the API, besides addresses and localhost.
     """
-    if not _from_browser(asked):
+    if not _from_browser(caller):
         return None
-    host = asked.headers.get("host", "")
-    if asked.method == "OPTIONS":
+    host = caller.headers.get("host", "")
+    if caller.method == "OPTIONS":
         return "web pages of other origins may not call the API, so that there is no CORS"
-    site = asked.headers.get("sec-fetch-site")
+    site = caller.headers.get("sec-fetch-site")
     if site is not None and site not in _OWN_SITES:
         return f"a web page of another origin may not call the API (Sec-Fetch-Site: {site[:20]}); call it with curl"
     for header in ("origin", "referer"):
-        source = asked.headers.get(header)
+        source = caller.headers.get(header)
         if source is not None and not _same_origin(source, host):
             return f"a web page of another origin may not call the API ({header.title()}: {source[:100]!r})"
     if not _is_ours(host, hosts):
@@ -50,8 +49,8 @@ def objection(asked: Asked, hosts: Collection[str]) -> str | None:
             f"a browser reached the API as {host[:100]!r}, which is not known as its name;"
             " to allow it add the name to FLOWPROXY_API_HOSTS"
         )
-    proven = any(header in asked.headers for header in ("sec-fetch-site", "origin", "referer"))
-    if not proven and _is_navigation_of_old(asked):
+    proven = any(header in caller.headers for header in ("sec-fetch-site", "origin", "referer"))
+    if not proven and _is_change_by_old_browser(caller):
         return (
             "a browser that does not say which page it comes from may not change anything;"
             " call the API with curl, over HTTPS, or on localhost"
@@ -59,15 +58,17 @@ def objection(asked: Asked, hosts: Collection[str]) -> str | None:
     return None
 
 
-def _from_browser(asked: Asked) -> bool:
-    return any(name in _BROWSERS_SEND or name.startswith("sec-fetch-") for name in asked.headers)
+def _from_browser(caller: Caller) -> bool:
+    return any(name in _BROWSERS_SEND or name.startswith("sec-fetch-") for name in caller.headers)
 
 
-def _is_navigation_of_old(asked: Asked) -> bool:
-    """Whether it changes something and is a browser's; libraries may send Accept-Language, but call themselves by
-    their own name."""
-    changes = asked.method not in ("GET", "HEAD") or asked.path.rstrip("/").rpartition("/")[2] in _CHANGING_BY_GET
-    return changes and asked.headers.get("user-agent", "").startswith("Mozilla/") and "accept-language" in asked.headers
+def _is_change_by_old_browser(caller: Caller) -> bool:
+    """Whether a browser may be about to change something; libraries that send Accept-Language have a User-Agent of
+    their own."""
+    changes = caller.method not in ("GET", "HEAD") or caller.path.rstrip("/").rpartition("/")[2] in _CHANGING_BY_GET
+    return (
+        changes and caller.headers.get("user-agent", "").startswith("Mozilla/") and "accept-language" in caller.headers
+    )
 
 
 def _is_ours(host: str, hosts: Collection[str]) -> bool:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from flowproxy.control.drift_watch import DriftWatch
-from flowproxy.control.reconciler import Reconciler
+from flowproxy.api.collaborators import Running
 from flowproxy.haproxy.drift import What
 from flowproxy.haproxy.plan import Cause
-from flowproxy.haproxy.proxy import Proxy
-from flowproxy.sources.swarm import SwarmStatus
+from flowproxy.sources.swarm.status import SwarmStatus
 
 _LONGEST_REASON = 300
 
@@ -21,32 +19,19 @@ _LONGEST_REASON = 300
 class _Figures(Collector):
     """Read when asked: nothing is counted twice."""
 
-    def __init__(
-        self,
-        reconciler: Reconciler,
-        proxy: Proxy,
-        swarm: SwarmStatus,
-        old_workers: int,
-        refused_certificates: Sized,
-        background_failures: Mapping[str, int],
-        drift_watch: DriftWatch,
-    ) -> None:
-        self._drift_watch = drift_watch
-        self._old_workers = old_workers
-        self._refused_certificates = refused_certificates
-        self._background_failures = background_failures
-        self._reconciler = reconciler
-        self._proxy = proxy
+    def __init__(self, running: Running, swarm: SwarmStatus, old_workers: int) -> None:
+        self._running = running
         self._swarm = swarm
+        self._old_workers = old_workers
 
     def collect(self) -> Iterable[Metric]:
-        outcome = self._reconciler.outcome
+        outcome = self._running.reconciler.outcome
         reloads = CounterMetricFamily("flowproxy_reloads", "Reloads of HAProxy.", labels=["reason"])
         for cause in Cause:
-            reloads.add_metric([cause], self._proxy.reloads[cause])
+            reloads.add_metric([cause], self._running.proxy.reloads[cause])
         yield reloads
         yield CounterMetricFamily(
-            "flowproxy_runtime_updates", "Changes made without a reload.", value=self._proxy.runtime_updates
+            "flowproxy_runtime_updates", "Changes made without a reload.", value=self._running.proxy.runtime_updates
         )
         yield GaugeMetricFamily("flowproxy_generation", "What is applied.", value=outcome.applied)
         yield GaugeMetricFamily(
@@ -64,22 +49,24 @@ class _Figures(Collector):
         yield GaugeMetricFamily(
             "flowproxy_quarantined_certificates",
             "Files of certificates that are not used.",
-            value=len(self._refused_certificates),
+            value=len(self._running.keyring.refused),
         )
         failures = CounterMetricFamily(
             "flowproxy_background_failures", "Mistakes in loops that were run again.", labels=["loop"]
         )
-        for loop, count in self._background_failures.items():
+        for loop, count in self._running.failures.items():
             failures.add_metric([loop], count)
         yield failures
         drift = CounterMetricFamily(
             "flowproxy_drift", "What somebody else changed in HAProxy and was changed back.", labels=["what"]
         )
         for what in What:
-            drift.add_metric([what], self._drift_watch.repaired[what])
+            drift.add_metric([what], self._running.drift_watch.repaired[what])
         yield drift
         yield CounterMetricFamily(
-            "flowproxy_drift_looks", "Comparisons of HAProxy with what it should hold.", value=self._drift_watch.looks
+            "flowproxy_drift_looks",
+            "Comparisons of HAProxy with what it should hold.",
+            value=self._running.drift_watch.looks,
         )
         yield GaugeMetricFamily(
             "flowproxy_old_workers",
@@ -91,17 +78,8 @@ class _Figures(Collector):
         )
 
 
-async def exposition(
-    reconciler: Reconciler,
-    proxy: Proxy,
-    swarm: SwarmStatus,
-    refused_certificates: Sized,
-    background_failures: Mapping[str, int],
-    drift_watch: DriftWatch,
-) -> bytes:
-    """The text format, HAProxy's figures behind ours."""
+async def exposition(running: Running, swarm: SwarmStatus) -> bytes:
+    """Return all figures in the text format of Prometheus, HAProxy's behind ours."""
     registry = CollectorRegistry()
-    old_workers = await proxy.old_workers()
-    figures = _Figures(reconciler, proxy, swarm, old_workers, refused_certificates, background_failures, drift_watch)
-    registry.register(figures)
-    return generate_latest(registry) + reconciler.by_name(await proxy.exporter()).encode()
+    registry.register(_Figures(running, swarm, await running.proxy.statistics.old_workers()))
+    return generate_latest(registry) + (await running.proxy.statistics.exposition()).encode()

@@ -1,235 +1,350 @@
-"""The JSON of the API, in the names of the system we replace: every key, always there (docs/reference/api.md)."""
+"""The JSON of every answer of the API, as models: every key is always there.
+
+What Docker Flow Proxy answers too has its names, in its spelling. Fields named after a parameter hold what a call gave
+under that name, secrets left out; docs/reference/parameters.md says what each parameter means.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flowproxy.control.reconciler import Outcome
-from flowproxy.haproxy.commands import ServerHealth
-from flowproxy.routing.overlaps import WARNING, Overlap
-from flowproxy.routing.table import Conflict, Request, Route, RouteTable, covers_host
-from flowproxy.services.model import Destination, Parameters, Service
-from flowproxy.services.parse import DESTINATION_PARAMETERS, SERVICE_PARAMETERS
-from flowproxy.services.registry import Entry
-from flowproxy.text.secrets import header_value, is_secret, shown, shown_value
-
-_TOLD = 5  # remarks in a message
-_LISTED = 100  # overlaps and conflicts of one service
-_TEXTS = (
-    "AclName BackendExtra CompressionAlgo CompressionType ConnectionMode DebugFormat DiscoveryType "
-    "ProxyInstanceName ReqPathReplace ReqPathSearch ServiceCert ServiceDomainAlgo SessionType TemplateBePath "
-    "TemplateFePath ServicePort AclCondition"
-).split()
-_FLAGS = (
-    "CheckResolvers Debug Distribute IsDefaultBackend RedirectWhenHttpProto RedirectUnlessHttpsProto "
-    "UseGlobalUsers IsGlobal"
-).split()
-_LISTS = "AddReqHeader AddResHeader DelReqHeader DelResHeader SetReqHeader SetResHeader Users Tasks".split()
-_NUMBERS = "Replicas LookupRetry LookupRetryInterval".split()
-_DESTINATION_TEXTS = (
-    "BalanceGroup HttpsRedirectCode OutboundHostname ServiceGroup SrcPortAcl SrcPortAclName SrcHttpsPortAcl "
-    "SrcHttpsPortAclName TimeoutServer TimeoutClient TimeoutTunnel UserDef ReqPathSearchReplace"
-).split()
-_DESTINATION_FLAGS = (
-    "CheckTCP Clitcpka DenyHttp HttpsOnly IgnoreAuthorization SslVerifyNone VerifyClientSsl IncludeSrcPortACL "
-    "IncludeSrcHttpsPortACL"
-).split()
-_DESTINATION_LISTS = "AllowedMethods DeniedMethods RedirectFromDomain ReqPathSearchReplaceFormatted".split()
-_DESTINATION_NUMBERS = "HttpsPort SrcHttpsPort".split()
+from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic.alias_generators import to_pascal
 
 
-_ONLY_HAPROXY = "; but some patterns can be evaluated by HAProxy only (see unevaluated), and may lead elsewhere"
+class Schema(BaseModel):
+    """An answer, or a part of one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
-def answer(status: str, message: str, service: Service | None = None, name: str = "") -> dict[str, Any]:
-    """What reconfigure, remove, reload and ping answer."""
-    described = described_service(service) if service else _empty()
-    return {
-        "Status": status,
-        "Message": message,
-        **described,
-        "ServiceName": service.service_name if service else name,
-        "Conflicts": [],
-        "Overlaps": [],
-    }
+class Compatible(Schema):
+    """Has the names of Docker Flow Proxy, in which every word begins with a capital."""
+
+    model_config = ConfigDict(alias_generator=to_pascal)
 
 
-def described_service(service: Service) -> dict[str, Any]:
-    """A service as `config?type=json` shows it; nobody's password and no key."""
-    return {
-        **_empty(),
-        **_named(service, SERVICE_PARAMETERS),
-        "Replicas": service.replicas or 0,
-        "IsGlobal": service.replicas is None,
-        "ServiceDest": [_destination(destination) for destination in service.destinations],
-    }
+def _parameter(name: str, default: Any = "") -> Any:
+    """A field that holds a parameter of the call."""
+    return Field(default, description=f"The parameter `{name}`.")
 
 
-def reports(name: str, table: RouteTable, overlaps: Sequence[Overlap]) -> dict[str, Any]:
-    """What the caller should know of a service that was accepted: which of its routes others serve, and with whom it
-    shares requests."""
-    conflicts = _conflicts(name, table)
-    lost = [_lost(conflict, table) for conflict in conflicts if conflict.loser == name]
-    warned = [str(overlap) for overlap in overlaps if overlap.level == WARNING]
-    texts = [*lost, *table.warnings_of(name), *warned]
-    more = [f"and {len(texts) - _TOLD} more"] if len(texts) > _TOLD else []
-    return {
-        "Message": "; ".join([*texts[:_TOLD], *more]),
-        "Conflicts": [conflict._asdict() for conflict in conflicts[:_LISTED]],
-        "Overlaps": [overlap._asdict() for overlap in overlaps[:_LISTED]],
-    }
+def _unused(default: Any = "", alias: str | None = None) -> Any:
+    """A field of Docker Flow Proxy that says nothing here, and is there for clients that read it."""
+    return Field(default, alias=alias, description="Always the same; clients of Docker Flow Proxy may read it.")
 
 
-def _conflicts(name: str, table: RouteTable) -> list[Conflict]:
-    return [conflict for conflict in table.conflicts if name in (conflict.winner, conflict.loser)]
+# Docker Flow Proxy's
 
 
-def _lost(conflict: Conflict, table: RouteTable) -> str:
-    winner = table.parts.get(conflict.winner)
-    if winner is None or conflict.route.startswith(("port ", "the certificate ")):
-        holder = f"service {conflict.winner}" if winner else conflict.winner
-        return f"{conflict.route}; {holder} has it"
-    why = "whose aclName comes first" if winner.candidate.service.acl_name else "which is older"
-    return f"the route {conflict.route} is served by service {conflict.winner}, {why}"
+class CallResult(Compatible):
+    """What became of a call."""
+
+    status: str = Field(description="`OK`, or `NOK` when nothing was changed.", examples=["OK"])
+    message: str = Field(
+        "", description="What is wrong with the call, or what the caller should know of one that worked."
+    )
 
 
-def described_entry(
-    name: str, entry: Entry | None, outcome: Outcome, remark: str | None, overlaps: Sequence[Overlap]
-) -> dict[str, Any]:
-    """What `/v1/services` says of one service: where it came from, what it asked for, what became of it."""
-    servers = outcome.configuration.servers if outcome.configuration else {}
-    part = outcome.table.parts.get(name)
-    backends = [backend.name for backend in part.backends] if part else []
-    routes = sorted((route for _, route in part.routes), key=lambda route: route.rank) if part else []
-    return {
-        "name": name,
-        "origin": entry.origin if entry else None,
-        "created": entry.created if entry else None,
-        "stack": entry.stack or None if entry else None,
-        "parameters": shown(entry.parameters) if entry else {},
-        "ignored": list(entry.service.ignored) if entry else [],
-        "warnings": [
-            *filter(None, [remark]),
-            *(entry.service.warnings if entry else ()),
-            *outcome.table.warnings_of(name),
-        ],
-        "error": outcome.quarantined.get(name),
-        "routes": [described_route(route) for route in routes],
-        "servers": {
-            backend: [f"{s.name} {s.socket_address}" for s in servers.get(backend, ())] for backend in backends
-        },
-        "conflicts": [conflict._asdict() for conflict in _conflicts(name, outcome.table)],
-        "overlaps": [overlap._asdict() for overlap in overlaps[:_LISTED]],
-    }
+class UserAgents(Compatible):
+    """The parameter `userAgent`."""
+
+    value: list[str] | None = Field(None, description="What the header may hold; null where it was not given.")
+    acl_name: str = _unused()
 
 
-def described_route(route: Route) -> dict[str, Any]:
-    return {
-        "host": route.host or "*",
-        "path": route.path,
-        "conditions": [str(condition) for condition in route.conditions],
-        "default": route.is_default,
-        "service": route.service,
-        "backend": route.backend,
-    }
+class DestinationFields(Compatible):
+    """One destination of a service: the parameters with one index."""
+
+    balance_group: str = _parameter("balanceGroup")
+    https_redirect_code: str = _parameter("httpsRedirectCode")
+    outbound_hostname: str = _parameter("outboundHostname")
+    service_group: str = _parameter("serviceGroup")
+    src_port_acl: str = _unused()
+    src_port_acl_name: str = _unused()
+    src_https_port_acl: str = _unused()
+    src_https_port_acl_name: str = _unused()
+    timeout_server: str = _parameter("timeoutServer")
+    timeout_client: str = _parameter("timeoutClient")
+    timeout_tunnel: str = _parameter("timeoutTunnel")
+    user_def: str = _parameter("userDef")
+    req_path_search_replace: str = _parameter("reqPathSearchReplace")
+    check_tcp: bool = Field(False, alias="CheckTCP", description="The parameter `checkTcp`.")
+    clitcpka: bool = _parameter("clitcpka", default=False)
+    deny_http: bool = _parameter("denyHttp", default=False)
+    https_only: bool = _parameter("httpsOnly", default=False)
+    ignore_authorization: bool = _parameter("ignoreAuthorization", default=False)
+    ssl_verify_none: bool = _parameter("sslVerifyNone", default=False)
+    verify_client_ssl: bool = _parameter("verifyClientSsl", default=False)
+    include_src_port_acl: bool = _unused(default=False, alias="IncludeSrcPortACL")
+    include_src_https_port_acl: bool = _unused(default=False, alias="IncludeSrcHttpsPortACL")
+    allowed_methods: list[str] = _parameter("allowedMethods", default=[])
+    denied_methods: list[str] = _parameter("deniedMethods", default=[])
+    redirect_from_domain: list[str] = _parameter("redirectFromDomain", default=[])
+    req_path_search_replace_formatted: list[str] = Field([], description="`ReqPathSearchReplace`, one pair each.")
+    https_port: int = _parameter("httpsPort", default=0)
+    src_https_port: int = _parameter("srcHttpsPort", default=0)
+    req_mode: str = _parameter("reqMode")
+    service_path: list[str] = _parameter("servicePath", default=[])
+    service_path_exclude: list[str] = _parameter("servicePathExclude", default=[])
+    path_type: str = _parameter("pathType")
+    service_domain: list[str] = _parameter("serviceDomain", default=[])
+    index: int = Field(0, description="The number behind the dot of its parameters; 0 where there is none.")
+    port: str = _parameter("port")
+    req_mode_formatted: str = Field("", description="`ReqMode` again.")
+    service_header: dict[str, str] = _parameter("serviceHeader", default={})
+    src_port: int = _parameter("srcPort", default=0)
+    user_agent: UserAgents = Field(default_factory=UserAgents, description="The parameter `userAgent`.")
 
 
-def described_answer(
-    asked: Request, chosen: Route | None, servers: list[ServerHealth] | None, outcome: Outcome, remark: str | None
-) -> dict[str, Any]:
-    """What `/v1/explain` says of a request: its route, and what HAProxy thinks of its servers, if it answers."""
-    unevaluated = _unevaluated(asked, chosen, outcome)
-    others = [
-        route
-        for route in outcome.table.routes
-        if route is not chosen
-        and (route.covers(asked) or (chosen is None and route.host and covers_host(route.host, asked.host)))
-    ]
-    return {
-        "route": described_route(chosen) if chosen else None,
-        "reason": _reason(chosen, servers, remark) + (_ONLY_HAPROXY if unevaluated else ""),
-        "servers": [server._asdict() for server in servers or ()],
-        "others": [described_route(route) for route in others],
-        "refused": {} if chosen else dict(outcome.quarantined),
-        "unevaluated": unevaluated,
-    }
+class ServiceFields(Compatible):
+    """A service as it was asked for."""
+
+    service_name: str = _parameter("serviceName")
+    acl_name: str = _parameter("aclName")
+    backend_extra: str = _parameter("backendExtra")
+    compression_algo: str = _parameter("compressionAlgo")
+    compression_type: str = _parameter("compressionType")
+    connection_mode: str = _parameter("connectionMode")
+    debug_format: str = _parameter("debugFormat")
+    discovery_type: str = _parameter("discoveryType")
+    proxy_instance_name: str = _parameter("proxyInstanceName")
+    req_path_replace: str = _unused()
+    req_path_search: str = _unused()
+    service_cert: str = Field("", description="Always empty: it holds a key.")
+    service_domain_algo: str = _parameter("serviceDomainAlgo")
+    session_type: str = _parameter("sessionType")
+    template_be_path: str = _parameter("templateBePath")
+    template_fe_path: str = _parameter("templateFePath")
+    service_port: str = _unused()
+    acl_condition: str = _unused()
+    check_resolvers: bool = _parameter("checkResolvers", default=False)
+    debug: bool = _parameter("debug", default=False)
+    distribute: bool = _parameter("distribute", default=False)
+    is_default_backend: bool = _parameter("isDefaultBackend", default=False)
+    redirect_when_http_proto: bool = _parameter("redirectWhenHttpProto", default=False)
+    redirect_unless_https_proto: bool = _parameter("redirectUnlessHttpsProto", default=False)
+    use_global_users: bool = _unused(default=False)
+    is_global: bool = Field(False, description="Whether the number of replicas is not known.")
+    add_req_header: list[str] = _parameter("addReqHeader", default=[])
+    add_res_header: list[str] = _parameter("addResHeader", default=[])
+    del_req_header: list[str] = _parameter("delReqHeader", default=[])
+    del_res_header: list[str] = _parameter("delResHeader", default=[])
+    set_req_header: list[str] = _parameter("setReqHeader", default=[])
+    set_res_header: list[str] = _parameter("setResHeader", default=[])
+    users: list[str] = Field([], description="Always empty: it holds passwords.")
+    tasks: list[str] = _unused(default=[])
+    replicas: int = Field(0, description="The parameter `replicas`; 0 where it was not given.")
+    lookup_retry: int = _unused(default=0)
+    lookup_retry_interval: int = _unused(default=0)
+    service_dest: list[DestinationFields] = Field([], description="Its destinations.")
 
 
-def _unevaluated(asked: Request, chosen: Route | None, outcome: Outcome) -> list[str]:
-    """The patterns that HAProxy may have found another route by: RE2 knows less than PCRE, but never takes long."""
-    found = []
-    for route in outcome.table.routes:
-        if route.has_patterns and route.covers(asked):
-            patterns = [pattern for condition in route.conditions for pattern in condition.unevaluated()]
-            found += [f"route {route}: pattern {pattern} could not be evaluated here" for pattern in patterns]
-        if route is chosen:
-            break
-    return found
+class ConflictFields(Schema):
+    """Two services that ask for the same."""
+
+    route: str = Field(description="The route, port or certificate, in words.", examples=["example.org/"])
+    winner: str = Field(description="The service that has it.")
+    loser: str = Field(description="The service that goes without.")
 
 
-def _reason(chosen: Route | None, servers: list[ServerHealth] | None, remark: str | None) -> str:
-    if chosen is None:
-        return "no route matches; the answer is 503"
-    found = f"the most specific route that matches is {chosen}"
-    if servers is None:
-        return f"{found}, but HAProxy does not answer"
-    if not servers:
-        return f"{found}, but service {chosen.service} has no server: {remark or 'no task of it is known to run'}"
-    return found if any(server.is_up for server in servers) else f"{found}, but none of its servers is up"
+class OverlapFields(Schema):
+    """Requests that one service takes from another, because its route is more specific."""
+
+    taker: str = Field(description="The service that gets the requests.")
+    route: str = Field(description="Its route.")
+    loser: str = Field(description="The service that would get them otherwise.")
+    from_route: str = Field(description="The route of the other service.")
+    level: str = Field(description="`warning` where it is probably a mistake, else `information`.")
+    reason: str = Field(description="Why it gets them, in words.")
 
 
-def _empty() -> dict[str, Any]:
-    return {
-        "ServiceName": "",
-        **dict.fromkeys(_TEXTS, ""),
-        **dict.fromkeys(_FLAGS, False),
-        **{name: [] for name in _LISTS},
-        **dict.fromkeys(_NUMBERS, 0),
-        "ServiceDest": [],
-    }
+class CallAnswer(ServiceFields, CallResult):
+    """The answer to `reconfigure`, `remove`, `reload` and `ping`, and to every call that is refused."""
+
+    conflicts: list[ConflictFields] = Field([], description="What others ask for too; at most 100.")
+    overlaps: list[OverlapFields] = Field([], description="Requests that it shares with others; at most 100.")
 
 
-def _destination(destination: Destination) -> dict[str, Any]:
-    rewrites = [f"{rewrite.search},{rewrite.replace}" for rewrite in destination.req_path_search_replace]
-    return {
-        **dict.fromkeys(_DESTINATION_TEXTS, ""),
-        **dict.fromkeys(_DESTINATION_FLAGS, False),
-        **{name: [] for name in _DESTINATION_LISTS},
-        **dict.fromkeys(_DESTINATION_NUMBERS, 0),
-        **_named(destination, DESTINATION_PARAMETERS),
-        "Index": destination.index,
-        "Port": str(destination.port or ""),
-        "HttpsPort": destination.https_port or 0,
-        "HttpsRedirectCode": str(destination.https_redirect_code or ""),
-        "ReqModeFormatted": destination.req_mode,
-        "ReqPathSearchReplace": ":".join(rewrites),
-        "ReqPathSearchReplaceFormatted": rewrites,
-        "ServiceHeader": {h.name: header_value(h.name, h.value) for h in destination.service_header},
-        "SrcPort": destination.src_port or 0,
-        "SrcHttpsPort": destination.src_https_port or 0,
-        "UserAgent": {"Value": list(destination.user_agent) or None, "AclName": ""},
-    }
+class ConfiguredServices(RootModel[dict[str, ServiceFields]]):
+    """The answer to `config?type=json`: the services by name."""
 
 
-def _named(model: Parameters, names: Mapping[str, str]) -> dict[str, Any]:
-    """The values under the names that start with a capital, which are known to clients."""
-    named = {}
-    for public, field in names.items():
-        if not is_secret(public):
-            name = "CheckTCP" if public == "checkTcp" else public[0].upper() + public[1:]
-            named[name] = _readable(public, getattr(model, field))
-    return {name: value for name, value in named.items() if name in _KNOWN}
+class CertificateFields(Compatible):
+    """A certificate that is kept, without its key."""
+
+    service_port: str = _unused()
+    proxy_service_name: str = Field(description="Its name, as given in `certName`.")
+    certs_dir: str = Field(description="The folder that it is kept in.")
+    cert_content: str = Field(description="The certificate and its chain, as PEM.")
 
 
-def _readable(parameter: str, value: object) -> object:
-    if isinstance(value, tuple):
-        return [_readable(parameter, item) for item in value]
-    return "" if value is None else shown_value(parameter, value) if isinstance(value, str) else value
+class CertificatesAnswer(CallResult):
+    """The answer to `cert` and `certs`."""
+
+    certs: list[CertificateFields] | None = Field(None, description="The kept certificates; null after `cert`.")
 
 
-_KNOWN = {
-    *(*_TEXTS, *_FLAGS, *_LISTS, *_NUMBERS, "ServiceName"),
-    *(*_DESTINATION_TEXTS, *_DESTINATION_FLAGS, *_DESTINATION_LISTS, *_DESTINATION_NUMBERS),
-    *("PathType", "ReqMode", "ServiceDomain", "ServicePath", "ServicePathExclude"),
-}
+class Acknowledgement(Compatible):
+    """The answer of the paths of Docker Flow Swarm Listener that need not do anything."""
+
+    status: str = Field("OK", description="Always `OK`.")
+
+
+class ListedServices(RootModel[list[dict[str, str]]]):
+    """The answer to `get-services`: the parameters of each service of the Swarm."""
+
+
+# Between replicas
+
+
+class ReplicaState(Schema):
+    """The answer to `replica/state`."""
+
+    digest: str = Field(description="The same on two replicas that hold the same.")
+    refused: dict[str, str] = Field(description="What this replica does not take over, by name, with the reason.")
+
+
+class RecordsTaken(Schema):
+    """The answer to `replica/records`."""
+
+
+# Ours
+
+
+class Error(Schema):
+    """A question that cannot be answered."""
+
+    error: str = Field(description="What is wrong with it.")
+
+
+class RouteFields(Schema):
+    """One route."""
+
+    host: str = Field(description="The host, or `*` for any.")
+    path: str = Field(description="The path, or its beginning.")
+    conditions: list[str] = Field(description="What else a request must meet, in words.")
+    default: bool = Field(description="Whether it takes what matches no other route.")
+    service: str = Field(description="The service that gets the requests.")
+    backend: str = Field(description="The name of its backend in haproxy.cfg.")
+
+
+class ServiceAnswer(Schema):
+    """One service: where it came from, what it asked for, and what became of it."""
+
+    name: str = Field(description="Its name.")
+    origin: str | None = Field(description="`swarm`, `environment` or `api`; null where it was never right.")
+    created: float | None = Field(description="When it was first asked for, in seconds since 1970.")
+    stack: str | None = Field(description="The stack that it belongs to.")
+    parameters: dict[str, str] = Field(description="The parameters as given, without secrets.")
+    ignored: list[str] = Field(description="Parameters that are unknown.")
+    warnings: list[str] = Field(description="What its owner should know.")
+    error: str | None = Field(description="Why it is not served as it asks.")
+    routes: list[RouteFields] = Field(description="Its routes, the most specific first.")
+    servers: dict[str, list[str]] = Field(description="The name and address of each server, by backend.")
+    conflicts: list[ConflictFields] = Field(description="What others ask for too.")
+    overlaps: list[OverlapFields] = Field(description="Requests that it shares with others; at most 100.")
+
+
+class ServicesAnswer(RootModel[list[ServiceAnswer]]):
+    """All services, by name."""
+
+
+class RoutesAnswer(RootModel[list[RouteFields]]):
+    """All routes, the most specific first."""
+
+
+class ServerFields(Schema):
+    """What HAProxy thinks of a server."""
+
+    name: str = Field(description="Its name in haproxy.cfg.")
+    address: str = Field(description="Its address and port.")
+    state: str = Field(description="HAProxy's state: `UP`, `DOWN`, `no check`, or `MAINT` when it leaves.")
+    check: str = Field(description="What the last check said.")
+
+
+class Explanation(Schema):
+    """Which route answers a URL, and why."""
+
+    url: str = Field(description="The URL that was asked about.")
+    route: RouteFields | None = Field(description="The route that answers; null where none does.")
+    reason: str = Field(description="Why, in words.")
+    servers: list[ServerFields] = Field(description="Its servers; none when HAProxy does not answer.")
+    others: list[RouteFields] = Field(description="Routes that cover the URL too, or other routes of its host.")
+    refused: dict[str, str] = Field(description="Where nothing matches: services that are not served as they ask.")
+    unevaluated: list[str] = Field(description="Regular expressions that only HAProxy can evaluate.")
+
+
+class Ready(Schema):
+    """Whether requests should be sent to this node."""
+
+    ready: bool = Field(description="False before the first configuration is live, and once the node is to stop.")
+
+
+class ShortStatus(Schema):
+    """The status for a caller without the token."""
+
+    version: str = Field(description="The version of Flowproxy.")
+    ready: bool = Field(description="Whether requests should be sent to this node.")
+
+
+class HaproxyStatus(Schema):
+    """The HAProxy alongside."""
+
+    version: str = Field(description="Its version.")
+    pid: int = Field(description="The process id of its master.")
+    worker: int = Field(description="The process id of its worker.")
+    uptime: int = Field(description="How long its master has run, in seconds.")
+
+
+class SwarmFields(Schema):
+    """The Docker daemon; times are seconds since 1970, null for never."""
+
+    connected: bool = Field(description="Whether it is reached.")
+    last_event: float | None = Field(description="When the last event came.")
+    last_listing: float | None = Field(description="When everything was last listed.")
+    error: str | None = Field(description="Why it is not reached.")
+    last_answer: float | None = Field(description="When tasks were last listed, perhaps of a few services only.")
+
+
+class SourceFields(Schema):
+    """Where services come from; times are seconds since 1970."""
+
+    name: str = Field(description="What it is.", examples=["swarm"])
+    state: str = Field(description="`waiting` until it has answered, `ok`, `failing`, or `off`.")
+    since: float = Field(description="When it came into this state.")
+    last_success: float | None = Field(description="When it last answered; null for never.")
+    error: str | None = Field(description="What is wrong with it now.")
+
+
+class ReplicasStatus(Schema):
+    """The other replicas of the proxy."""
+
+    others: int = Field(description="How many there are.")
+    agree: bool = Field(description="Whether all have the same services and certificates of the API.")
+    differing: dict[str, str] = Field(description="Each that is not the same, by address, with the reason.")
+    last_compared: float | None = Field(description="When they were last compared, in seconds since 1970.")
+
+
+class Status(ShortStatus):
+    """The state of this replica."""
+
+    warnings: list[str] = Field(description="What is odd about how it is set up, or about its disk.")
+    generation: int = Field(description="The generation of the services that HAProxy serves.")
+    wanted_generation: int = Field(description="The generation of the services that are wanted.")
+    failure: str | None = Field(description="Why the two differ.")
+    reloads: int = Field(description="Reloads since the start.")
+    reload_reasons: dict[str, int] = Field(description="Reloads by their reason.")
+    runtime_updates: int = Field(description="Changes without a reload since the start.")
+    drift: dict[str, int] = Field(description="How often a change by somebody else was undone, by kind.")
+    old_workers: int = Field(description="Workers that stay after a reload because of long connections.")
+    services: int = Field(description="How many services are wanted.")
+    quarantined: dict[str, str] = Field(description="Services that are not served as they ask, with the reason.")
+    quarantined_certificates: dict[str, str] = Field(description="Files that are not used, with the reason.")
+    conflicts: list[ConflictFields] = Field(description="All conflicts.")
+    overlaps: list[OverlapFields] = Field(description="The first 1,000 overlaps, warnings first.")
+    overlaps_total: int = Field(description="How many overlaps there are.")
+    haproxy: HaproxyStatus | None = Field(description="The HAProxy alongside; null when it does not answer.")
+    swarm: SwarmFields = Field(description="The Docker daemon.")
+    sources: list[SourceFields] = Field(description="Everything that services come from.")
+    replicas: ReplicasStatus = Field(description="The other replicas.")

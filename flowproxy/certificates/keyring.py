@@ -12,14 +12,15 @@ from typing import NoReturn, TypeAlias
 import structlog
 
 from flowproxy.certificates.checks import CertificateChecks
-from flowproxy.errors import InvalidCertificate, ProxyUnavailable
+from flowproxy.certificates.watch import FolderWatch
+from flowproxy.errors import InvalidCertificate, NotStored, ProxyUnavailable
 from flowproxy.files import TEMPORARY, settle, write_whole
 from flowproxy.services.certificate import Certificate, read_certificate
 from flowproxy.services.registry import Registry
 
 _log = structlog.get_logger(__name__)
 
-_LOOK_SECONDS = 5.0
+_RETRY_SECONDS = 5.0  # where HAProxy or the folder did not answer
 
 Mark: TypeAlias = tuple[int, int, int, int]
 Note: TypeAlias = tuple[float, str]  # when it came by API, and a digest of what came
@@ -44,16 +45,21 @@ class Keyring:
         self._marks: Mapping[Path, Mark] = {}
         self._used: Mapping[Path, Certificate] = {}
         self._refused: Mapping[Path, str] = {}
+        self._unfinished = False  # the last look saw files that nobody could judge, or did not see all
 
     @property
     def refused(self) -> dict[str, str]:
         """The files that are not used, each with the reason."""
         return {str(path): reason for path, reason in self._refused.items()}
 
-    async def run(self) -> NoReturn:
+    async def run(self, longest_pause_s: float) -> NoReturn:
+        """Look whenever something changes in the folders, and every `longest_pause_s` seconds all the same, because
+        network file systems do not report what other machines change."""
+        watch = FolderWatch(self.folder, self._secrets)
         while True:
+            await watch.begin()  # before the look, so that it misses nothing
             await self.look()
-            await asyncio.sleep(_LOOK_SECONDS)
+            await watch.changed(min(longest_pause_s, _RETRY_SECONDS) if self._unfinished else longest_pause_s)
 
     async def look(self) -> int:
         """Takes over what changed since the last look; returns the registry's generation that holds it."""
@@ -64,18 +70,25 @@ class Keyring:
         """Keeps a certificate that came by API, and when it did where it is to be shared with other replicas; returns
         the registry's generation that holds it.
 
-        Raises InvalidCertificate, ProxyUnavailable when HAProxy cannot be asked, and OSError when it cannot be written;
-        then nothing has changed.
+        Raises InvalidCertificate, ProxyUnavailable when HAProxy cannot be asked, and NotStored when it cannot be
+        written; then nothing has changed.
         """
+        _require_seen(name)
         certificate = read_certificate(name, content)
-        if name.endswith(TEMPORARY):
-            raise InvalidCertificate(f"certificate {name}: its name must not end with {TEMPORARY}")
-        refusals = await self._checks.refusals([certificate])
+        try:
+            refusals = await self._checks.refusals([certificate])
+        except OSError as error:
+            raise NotStored(f"HAProxy cannot check certificate {name}: {error.strerror}") from None
         if certificate.pem in refusals:
             raise InvalidCertificate(f"certificate {name}: {refusals[certificate.pem]}")
         path = self.folder / name
         async with self._changing:
-            await asyncio.to_thread(_write, path, certificate.pem)
+            try:
+                await asyncio.to_thread(_write, path, certificate.pem)
+            except IsADirectoryError:
+                raise InvalidCertificate(f"certificate {name}: {path} is a folder; give another name") from None
+            except OSError as error:
+                raise NotStored(f"{path} cannot be written: {error.strerror}") from None
             # Two contents of the same length within one tick of the clock look alike.
             self._marks = {other: mark for other, mark in self._marks.items() if other != path}
             if changed is not None:
@@ -110,6 +123,7 @@ class Keyring:
         return [found for path, found in sorted(self._used.items()) if path.parent == self.folder]
 
     async def _look(self) -> int:
+        self._unfinished = True
         try:
             marks, changed = await asyncio.to_thread(_read_changes, self.folder, self._secrets, self._marks)
         except OSError as error:
@@ -130,6 +144,7 @@ class Keyring:
         for path, reason in troubles.items():
             if self._refused.get(path) != reason:
                 _log.warning("certificate is not used", file=str(path), reason=reason)
+        self._unfinished = False
         self._marks = marks
         self._refused = troubles | {
             path: reason for path, reason in self._refused.items() if path in marks and path not in changed
@@ -178,6 +193,15 @@ def _files(folder: Path, secrets: Path) -> Iterator[Path]:
             for path in sorted(place.iterdir()):
                 if path.is_file() and ours(path.name) and not path.name.endswith(TEMPORARY):
                     yield path
+
+
+def _require_seen(name: str) -> None:
+    """Raise InvalidCertificate for the name of a file that a look passes over, because it may not be whole yet."""
+    if name.endswith(TEMPORARY):
+        raise InvalidCertificate(
+            f"certificate {name}: files whose names end with {TEMPORARY} are not read, because they may be half"
+            f" written; call it {name}.pem"
+        )
 
 
 def _read_notes(path: Path | None) -> dict[str, Note]:

@@ -1,4 +1,4 @@
 """The `flowproxy` command, one module per subcommand.
 
-It reads the environment, turns errors into one line and an exit status, and holds no rules.
+It turns errors into lines on standard error and an exit status. It holds no rules.
 """

@@ -17,9 +17,9 @@ from aiohttp import hdrs, web
 from flowproxy.cluster.signature import HEADER, Call, sign, verify
 from flowproxy.errors import InvalidService, NotReplica, Problem, ReplicaFailed
 from flowproxy.services.certificate import Certificate
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 from flowproxy.sources.host_names import Names
-from flowproxy.sources.swarm import own_interfaces
+from flowproxy.sources.own_networks import own_interfaces
 
 _log = structlog.get_logger(__name__)
 

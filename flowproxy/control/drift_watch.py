@@ -51,7 +51,7 @@ class DriftWatch:
 
     async def look(self) -> None:
         """Compares once, and repairs what differs. Raises ProxyUnavailable when HAProxy does not answer."""
-        running = self._reconciler.running
+        running = self._proxy.running
         if running is None:
             return
         self.looks += 1
@@ -62,7 +62,7 @@ class DriftWatch:
             self._lasting = frozenset()
             return
         async with self._reconciler.turn:
-            if (running := self._reconciler.running) is None:
+            if (running := self._proxy.running) is None:
                 return
             found = await self._compared(running)
             if found is None:

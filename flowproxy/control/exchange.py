@@ -9,10 +9,9 @@ import asyncio
 import json
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 import structlog
-from aiohttp import web
 
 from flowproxy.certificates.keyring import Keyring
 from flowproxy.cluster import agreement
@@ -21,14 +20,15 @@ from flowproxy.cluster.replicas import Replicas, Reply
 from flowproxy.errors import (
     InvalidCertificate,
     InvalidService,
+    NotStored,
     OwnedElsewhere,
     Problem,
     ProxyUnavailable,
     ReplicaFailed,
 )
-from flowproxy.services.parse import parse
-from flowproxy.services.registry import Entry, Origin, Registry, Snapshot
-from flowproxy.settings import Settings
+from flowproxy.services.admission import Admission, Channel, ServiceRequest
+from flowproxy.services.registry import Origin, Snapshot
+from flowproxy.settings.model import Settings
 
 _log = structlog.get_logger(__name__)
 
@@ -42,19 +42,29 @@ class _Disagreement(Exception):
     """Why another replica is not the same."""
 
 
-class _Reply(NamedTuple):
-    """`refused` says of what the other replica does not take why."""
+class State(NamedTuple):
+    """What a replica holds. `refused` is what it does not take over, by name, with the reason."""
 
     digest: str
     refused: Mapping[str, str]
 
 
+class ExchangeStatus(NamedTuple):
+    """How the comparison with the other replicas stands; `last_compared` is in seconds since 1970."""
+
+    others: int
+    agree: bool
+    differing: Mapping[str, str]
+    last_compared: float | None
+
+
 class Exchange:
     """`differing` says of each other replica why it is not the same as this one."""
 
-    def __init__(self, settings: Settings, registry: Registry, keyring: Keyring, replicas: Replicas) -> None:
+    def __init__(self, settings: Settings, admission: Admission, keyring: Keyring, replicas: Replicas) -> None:
         self._settings = settings
-        self._registry = registry
+        self._admission = admission
+        self._registry = admission.registry
         self._keyring = keyring
         self._replicas = replicas
         self._awake = asyncio.Event()
@@ -65,14 +75,8 @@ class Exchange:
         self.differing: Mapping[str, str] = {}
 
     @property
-    def status(self) -> dict[str, Any]:
-        """What `/v1/status` says of it."""
-        return {
-            "others": self._others,
-            "agree": not self.differing,
-            "differing": dict(self.differing),
-            "last_compared": self._compared,
-        }
+    def status(self) -> ExchangeStatus:
+        return ExchangeStatus(self._others, not self.differing, dict(self.differing), self._compared)
 
     def wake(self) -> None:
         """Something was changed by a call: the others should know at once."""
@@ -106,13 +110,12 @@ class Exchange:
 
     # What other replicas call
 
-    async def answer_state(self, request: web.Request) -> web.Response:
-        """Compares itself with the caller, which says what it knows; sends it what is newer here.
+    async def compare_with(self, caller: str, said: Mapping[str, object]) -> State:
+        """Return what is held here, after the caller, which may say what it knows, was sent what is newer here.
 
         What is newer there is asked for by a call of our own, which the caller can trust as we can trust this one.
+        Raises InvalidService when what it says cannot be read, ReplicaFailed when it does not take what it is sent.
         """
-        caller = await self._replicas.require(request)
-        said = await _body(request)
         if "versions" in said:
             try:
                 theirs = agreement.versions_of(str(said["versions"]))
@@ -127,18 +130,15 @@ class Exchange:
             except _Disagreement as error:
                 raise ReplicaFailed(f"{caller}: {error}") from None
         known = agreement.versions(await self._records())
-        refused = {name: reason for (_, name), reason in self._refused.items()}
-        return web.json_response({"digest": agreement.digest_of(known), "refused": refused})
+        return State(agreement.digest_of(known), {name: reason for (_, name), reason in self._refused.items()})
 
-    async def answer_records(self, request: web.Request) -> web.Response:
-        """Takes over what is newer at the caller."""
-        await self._replicas.require(request)
+    async def take(self, text: str) -> None:
+        """Take over what is newer among the records of another replica. Raises InvalidService when they are none."""
         try:
-            records = agreement.records_of(await request.text())
+            records = agreement.records_of(text)
         except ValueError as error:
             raise InvalidService("", (Problem("records", "", str(error)),)) from None
         await self._take(records)
-        return web.json_response({})
 
     # Between two
 
@@ -158,17 +158,17 @@ class Exchange:
         except _Disagreement as error:
             return str(error)[:_REASON_CHARACTERS]
 
-    async def _ask(self, address: str, *, asked_back: bool = False) -> _Reply:
+    async def _ask(self, address: str, *, asked_back: bool = False) -> State:
         """Has another replica send what is newer there. Raises _Disagreement."""
         known = agreement.versions(await self._records())
         return await self._tell(address, {"versions": agreement.as_json(known), "asked_back": asked_back})
 
-    async def _tell(self, address: str, said: Mapping[str, object]) -> _Reply:
+    async def _tell(self, address: str, said: Mapping[str, object]) -> State:
         reply = await self._replicas.call(address, STATE, json.dumps(said))
         _require_success(reply)
         try:
             answer = json.loads(reply.text)
-            return _Reply(str(answer["digest"]), dict(answer["refused"]))
+            return State(str(answer["digest"]), dict(answer["refused"]))
         except (ValueError, KeyError, TypeError):
             raise _Disagreement("its answer is not understood; is it another version?") from None
 
@@ -195,10 +195,8 @@ class Exchange:
                     continue
                 try:
                     await self._take_one(record)
-                except (InvalidService, InvalidCertificate, OwnedElsewhere, ProxyUnavailable) as error:
+                except (InvalidService, InvalidCertificate, NotStored, OwnedElsewhere, ProxyUnavailable) as error:
                     self._refuse(record, str(error))
-                except OSError as error:
-                    self._refuse(record, f"it cannot be written: {error.strerror}")
                 else:
                     self._refused.pop(record.key, None)
                     _log.info(
@@ -214,7 +212,7 @@ class Exchange:
         self._refused[record.key] = reason
 
     async def _take_one(self, record: Record) -> None:
-        """Raises InvalidService, InvalidCertificate, OwnedElsewhere, ProxyUnavailable, OSError."""
+        """Raises InvalidService, InvalidCertificate, NotStored, OwnedElsewhere, ProxyUnavailable."""
         if record.kind == Kind.CERTIFICATE:
             pem = (record.content or {}).get("pem", "")
             same = any(kept.name == record.name and kept.pem == pem for kept in self._keyring.kept())
@@ -225,11 +223,13 @@ class Exchange:
             if record.changed > time.time() - REMOVALS_KEPT_SECONDS:
                 self._registry.remove(record.name, Origin.API, at=record.changed)
         else:
-            service = parse(record.content, self._settings.defaults_for_calls)
+            request = ServiceRequest(
+                Origin.API, record.created, record.content, changed=record.changed, channel=Channel.REPLICATED
+            )
+            service = self._admission.examine(request)
             if service.service_name != record.name:
                 raise InvalidService(record.name, (Problem("serviceName", service.service_name, "has another name"),))
-            entry = Entry(service, Origin.API, record.created, record.content, changed=record.changed)
-            self._registry.adopt(entry)
+            self._admission.enter(request, service)
 
 
 def _records(snapshot: Snapshot, certificates: Mapping[str, tuple[float, str]]) -> agreement.Records:
@@ -243,17 +243,6 @@ def _records(snapshot: Snapshot, certificates: Mapping[str, tuple[float, str]]) 
         Record(Kind.CERTIFICATE, name, changed, 0.0, {"pem": pem}) for name, (changed, pem) in certificates.items()
     )
     return agreement.by_key([*removals, *services, *shared])
-
-
-async def _body(request: web.Request) -> Mapping[str, object]:
-    """Raises InvalidService when it is no JSON object."""
-    try:
-        said = json.loads(await request.text())
-    except ValueError:
-        said = None
-    if not isinstance(said, dict):
-        raise InvalidService("", (Problem("the body", "", "must be a JSON object"),))
-    return said
 
 
 def _require_success(reply: Reply) -> None:

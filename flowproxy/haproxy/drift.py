@@ -24,11 +24,11 @@ from flowproxy.haproxy.plan import (
     Running,
     SetCertificate,
     SetEntry,
-    State,
     UnlistCertificate,
-    state,
 )
-from flowproxy.rendering.configuration import Section, Server, certificate_file
+from flowproxy.rendering.configuration import Configuration, certificate_file
+from flowproxy.rendering.sections import Section
+from flowproxy.rendering.servers import Server
 
 _WITHOUT_STATE = frozenset(["agent-check", "disabled", "track"])  # others than we decide on the server's state
 
@@ -61,6 +61,26 @@ class Drift(NamedTuple):
     what: What
     key: str
     change: Change
+
+
+class State(NamedTuple):
+    """What the runtime API shows, by the names in HAProxy."""
+
+    servers: Mapping[str, tuple[Server, ...]]
+    maps: Mapping[str, Mapping[str, str]]
+    certificates: Mapping[str, str]
+
+
+def state(configuration: Configuration, stand_ins: Mapping[str, str]) -> State:
+    """A configuration with some backends under the names of spares; a backend without servers is not told."""
+    return State(
+        {stand_ins.get(name, name): servers for name, servers in configuration.servers.items() if servers},
+        {
+            name: {key: stand_ins.get(value, value) for key, value in entries.items()}
+            for name, entries in configuration.maps.items()
+        },
+        configuration.certificates,
+    )
 
 
 def find_drift(running: Running, seen: Seen, leaving: Collection[tuple[str, str]]) -> list[Drift]:

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
-from flowproxy.rendering.configuration import SPARE, Configuration, Section, Server
+from flowproxy.rendering.configuration import Configuration
+from flowproxy.rendering.sections import Section
+from flowproxy.rendering.servers import Server
+from flowproxy.rendering.spares import is_spare
 
 
 class AddServer(NamedTuple):
@@ -157,27 +160,7 @@ class Running:
     def untidy(self) -> bool:
         """Whether a fresh start would look different: names of stand-ins, backends that nobody wants any more."""
         wanted = self.configuration.sections
-        return bool(self.stand_ins) or any(n not in wanted for n in self.loaded if not n.startswith(SPARE))
-
-
-class State(NamedTuple):
-    """What the runtime API shows, by the names in HAProxy."""
-
-    servers: Mapping[str, tuple[Server, ...]]
-    maps: Mapping[str, Mapping[str, str]]
-    certificates: Mapping[str, str]
-
-
-def state(configuration: Configuration, stand_ins: Mapping[str, str]) -> State:
-    """A configuration with some backends under the names of spares; a backend without servers is not told."""
-    return State(
-        {stand_ins.get(name, name): servers for name, servers in configuration.servers.items() if servers},
-        {
-            name: {key: stand_ins.get(value, value) for key, value in entries.items()}
-            for name, entries in configuration.maps.items()
-        },
-        configuration.certificates,
-    )
+        return bool(self.stand_ins) or any(n not in wanted for n in self.loaded if not is_spare(n))
 
 
 def make_plan(running: Running | None, wanted: Configuration) -> Plan:
@@ -234,30 +217,6 @@ def _subject(change: Change) -> str:
             return f"the certificate {name}"
 
 
-def applied(before: State, changes: Iterable[Change]) -> State:
-    """The state after runtime changes."""
-    servers = {name: {server.name: server for server in listed} for name, listed in before.servers.items()}
-    maps = {name: dict(entries) for name, entries in before.maps.items()}
-    certificates = dict(before.certificates)
-    for change in changes:
-        match change:
-            case AddServer(backend, server):
-                servers.setdefault(backend, {})[server.name] = server
-            case RemoveServer(backend, server):
-                del servers[backend][server.name]
-            case AddEntry(name, key, value) | SetEntry(name, key, value):
-                maps[name][key] = value
-            case RemoveEntry(name, key):
-                del maps[name][key]
-            case AddCertificate(name, pem) | SetCertificate(name, pem):
-                certificates[name] = pem
-            case RemoveCertificate(name):
-                del certificates[name]
-    return State(
-        {name: tuple(sorted(listed.values())) for name, listed in servers.items() if listed}, maps, certificates
-    )
-
-
 def _stand_ins(running: Running, wanted: Configuration) -> Mapping[str, str] | Reload:
     """Which spare stands in for which backend that the worker was not started with; a reload where none can."""
     before = running.configuration.sections
@@ -276,7 +235,7 @@ def _stand_ins(running: Running, wanted: Configuration) -> Mapping[str, str] | R
         return kept
     free: dict[str | None, list[str]] = {}
     for name, section in running.loaded.items():
-        if name.startswith(SPARE) and name not in running.spent:
+        if is_spare(name) and name not in running.spent:
             free.setdefault(section.shape, []).append(name)
     for name in homeless:
         shape = wanted.sections[name].shape

@@ -60,7 +60,7 @@ class _Command(Cmd):
         return res.strip("\n")
 
 
-class Runtime:
+class CommandSocket:
     """The runtime API of one socket: the worker's, or with `master=True` the master's (management guide, 9.3 and
     9.4)."""
 

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from flowproxy.text.patterns import limited
+from flowproxy.text.patterns.cost import limited
 from flowproxy.text.quoting import word, words
 
 LISTS = "lists"  # the folder of the files

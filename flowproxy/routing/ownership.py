@@ -1,11 +1,12 @@
-"""Who owns a host where hosts belong to stacks (FLOWPROXY_HOSTS=stack): the stack of the oldest service that asks."""
+"""The owners of hosts with FLOWPROXY_HOSTS=stack: each host belongs to the stack of the oldest service that asks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from flowproxy.routing.table import Condition, asked_hosts, by_age, compares
+from flowproxy.routing.claims import asked_hosts
+from flowproxy.routing.conditions import Condition, compares
 from flowproxy.services.model import Candidate, Service
 
 
@@ -15,25 +16,27 @@ class _Asked(NamedTuple):
 
 
 class HostOwners:
-    """Remembers what each service asks for, so that a change costs what changed."""
+    """Decides which services may have their hosts, and remembers what each service asks for."""
 
     def __init__(self) -> None:
         self._asked: dict[str, tuple[Service, _Asked]] = {}
 
     def refusals(self, candidates: Iterable[Candidate]) -> dict[str, str]:
-        """Return the services that ask for a host of another stack, each with the reason. One that is refused owns
-        nothing."""
+        """Return the services that ask for a host of another stack, each with the reason.
+
+        A service that is refused owns nothing.
+        """
         owned = _Owned()
         refused: dict[str, str] = {}
         asked: dict[str, tuple[Service, _Asked]] = {}
-        for candidate in by_age(candidates):
+        for candidate in sorted(candidates, key=lambda candidate: candidate.age):
             name = candidate.service.service_name
             known = self._asked.get(name)
             try:
                 if known is None or known[0] is not candidate.service:
                     known = (candidate.service, _asked(candidate.service))
                 taken = next(owned.by_others(candidate, known[1]), None)
-            except Exception as error:  # noqa: BLE001 - a mistake of ours about one service must not stop all others
+            except Exception as error:  # noqa: BLE001 - a bug that one service triggers must not stop the others
                 refused[name] = f"its hosts cannot be compared with those of others: {type(error).__name__}: {error}"
                 continue
             asked[name] = known
@@ -46,21 +49,24 @@ class HostOwners:
 
 
 class _Owned:
-    """The hosts so far, as they are written, each with its owner; and by the ending of a wildcard, the owners of names
-    below it, each with one of them."""
+    """The hosts so far, as written, each with its owner.
+
+    `_below` holds for each wildcard the owners of names below it, each with one such name.
+    """
 
     def __init__(self) -> None:
         self._owners: dict[str, Candidate] = {}
         self._below: dict[str, dict[str, tuple[str, Candidate]]] = {}
 
     def add(self, candidate: Candidate, names: Iterable[str]) -> None:
+        """Let a service own those of the names that have no owner yet."""
         for name in names:
             if self._owners.setdefault(name, candidate) is candidate:
                 for wildcard in _wildcards(name):
                     self._below.setdefault(wildcard, {}).setdefault(candidate.owned_by, (name, candidate))
 
     def by_others(self, candidate: Candidate, asked: _Asked) -> Iterator[tuple[str, str, Candidate]]:
-        """What is asked for, with the host that is in the way, and its owner."""
+        """Yield what a service asks for and another stack owns, with the host in question and its owner."""
         for name in sorted(asked.names):
             nearest = next((host for host in (name, *_wildcards(name)) if host in self._owners), None)
             if nearest and not _grants(self._owners[nearest], candidate):
@@ -80,7 +86,7 @@ def _asked(service: Service) -> _Asked:
 
 
 def _wildcards(name: str) -> Iterator[str]:
-    """The wildcards that a host or a wildcard is below, the longest first."""
+    """Yield the wildcards that a host or a wildcard is below, the longest first."""
     labels = name.removeprefix("*.").split(".")
     for start in range(1, len(labels)):
         yield f"*.{'.'.join(labels[start:])}"
@@ -91,7 +97,7 @@ def _grants(owner: Candidate, candidate: Candidate) -> bool:
 
 
 def _may_cover(pattern: Condition, host: str) -> bool:
-    """Whether a pattern may match the host or a name below the wildcard; True where nobody can say."""
+    """Return whether a pattern may match the host or a name below the wildcard; True if that cannot be decided."""
     method = pattern.how.partition(" ")[0]
     if method == "reg":
         return True
@@ -114,8 +120,15 @@ def _reason(asked: str, host: str, owner: Candidate) -> str:
 def settled(
     owners: HostOwners, wanted: Mapping[str, Candidate], last_good: Mapping[str, Candidate]
 ) -> tuple[dict[str, Candidate], dict[str, str]]:
-    """Return the services that may serve, and those that may not as they ask, each with the reason. Of a refused one
-    the last good version serves, if that may."""
+    """Return the services to serve, and those that are refused, each with the reason.
+
+    The last good version of a refused service serves, if that is allowed.
+
+    Args:
+        owners: what is remembered of the services.
+        wanted: the services as they ask now, by name.
+        last_good: the last version of each that was served.
+    """
     refused = owners.refusals(wanted.values())
     if not refused:
         return dict(wanted), {}

@@ -1,6 +1,6 @@
-"""Ports of their own for tcp and sni destinations: who has which, and what decides between those that share one.
+"""The ports of tcp and sni destinations: which service has which, and what decides between those that share one.
 
-A port, and a group, belong to the oldest service that asks for them; the others share it on its terms.
+A port or a group belongs to the oldest service that asks for it; the others share it on its terms.
 """
 
 from __future__ import annotations
@@ -13,18 +13,20 @@ from typing import NamedTuple
 
 from pydantic.alias_generators import to_camel
 
-from flowproxy.routing.table import FOLDER, Backend, Conflict, RouteTable, by_age, name_of_its_own
+from flowproxy.routing.backends import Backend, unique_name
+from flowproxy.routing.table import FOLDER, Conflict, RouteTable
 from flowproxy.services.model import Candidate, Destination, Service
-from flowproxy.text.patterns import LONGEST_HOST, SEARCHING, reach_of
+from flowproxy.text.patterns.cost import reach_of
+from flowproxy.text.patterns.limits import LONGEST_HOST, SEARCHING
 
 HTTP = "the http routes"
 _KINDS = ("str", "end")  # the most specific first; all others come after them
 
 
 class Choice(NamedTuple):
-    """A backend for connections whose TLS server name, or for plain HTTP whose host, compares like this.
+    """A backend for connections whose TLS server name, or whose host in plain HTTP, matches one of the values.
 
-    `fetches` are HAProxy's samples, `how` its matching method with flags.
+    `fetches` are HAProxy's samples, `how` is its matching method with flags.
     """
 
     fetches: tuple[str, ...]
@@ -40,7 +42,7 @@ class Choice(NamedTuple):
 
     @property
     def rank(self) -> tuple[object, ...]:
-        """Sorts whole names first, then longer endings, then other patterns; equals by seniority."""
+        """The sort key that puts whole names first, then longer endings, then other patterns; equals by seniority."""
         order = _KINDS.index(self.kind) if self.kind in _KINDS else len(_KINDS)
         return (order, -len(self.values[0]) if self.kind == "end" else 0, self.holder.seniority)
 
@@ -50,17 +52,24 @@ class Choice(NamedTuple):
 
     @property
     def reach(self) -> int | None:
-        """The length of the longest name that the values are looked for in; None where they are compared once."""
+        """The length of the longest name that is searched for the values; None if the method does not search."""
         if self.how.startswith("reg"):
             return reach_of(self.values, LONGEST_HOST)
         return LONGEST_HOST if self.how.startswith(SEARCHING) else None
 
 
 class Listener(NamedTuple):
-    """A frontend in TCP mode. `beside_http` says that what nobody chose is the TLS of the http routes.
+    """A frontend in TCP mode, shared by services.
 
-    What it says itself comes from no single service: `log_format` is what all of them ask for, and the oldest one's
-    `destination` differs from the others' in nothing that stands in the frontend.
+    Attributes:
+        port: the port.
+        mode: tcp or sni.
+        holder: the oldest service.
+        destination: its destination, which agrees with the others' in all that the frontend says.
+        choices: the backends, in the order in which they are tried.
+        default: the backend of connections that match no choice.
+        beside_http: whether such connections are the TLS of the http routes.
+        log_format: HAProxy's log-format, if all services ask for the same one.
     """
 
     port: int
@@ -82,7 +91,7 @@ class Listener(NamedTuple):
 
 
 class Listeners(NamedTuple):
-    """`warnings` are those of a service, by its name, that asks for one thing twice."""
+    """The frontends and their backends. `warnings` are about services, by name, that ask for the same thing twice."""
 
     listeners: tuple[Listener, ...]
     backends: tuple[Backend, ...]
@@ -92,29 +101,38 @@ class Listeners(NamedTuple):
 
 @dataclass(frozen=True)
 class HttpNames:
-    """Whose a TLS server name is on a port of the http routes. `certified` are the names of the folder's certificates,
-    which no service can have there."""
+    """The owners of TLS server names on ports of the http routes.
+
+    `certified` are the names of the certificates in the folder, which no service can have there.
+    """
 
     table: RouteTable | None = None
     certified: frozenset[str] = frozenset()
 
     def is_certified(self, name: str) -> bool:
+        """Return whether a certificate of the folder is for this name."""
         return name in self.certified or f"*.{name.partition('.')[2]}" in self.certified
 
     def holders(self, name: str) -> list[Candidate]:
-        """The services with an http route for this host, the oldest first."""
-        return by_age(self.table.holders(name)) if self.table else []
+        """Return the services with an http route for this host, the oldest first."""
+        return sorted(self.table.holders(name), key=lambda holder: holder.age) if self.table else []
 
 
 def compile_listeners(
     candidates: Iterable[Candidate], http_ports: Mapping[int, bool], http: HttpNames | None = None
 ) -> Listeners:
-    """`http_ports` are the ports of the http routes, with whether they speak TLS; `http` whose names these carry."""
+    """Return the frontends of tcp and sni destinations.
+
+    Args:
+        candidates: the services.
+        http_ports: the ports of the http routes, each with whether it uses TLS.
+        http: the owners of the names on those ports.
+    """
     return _Compilation(http_ports, http or HttpNames()).of(candidates)
 
 
 class _Compilation:
-    """What the services so far have come to."""
+    """Collects the listeners of services, from the oldest to the youngest."""
 
     def __init__(self, http_ports: Mapping[int, bool], http: HttpNames) -> None:
         self._http_ports = http_ports
@@ -126,6 +144,7 @@ class _Compilation:
         self._warnings: dict[str, list[str]] = defaultdict(list)
 
     def of(self, candidates: Iterable[Candidate]) -> Listeners:
+        """Return the listeners of these services."""
         for candidate, destination in _wanted(candidates):
             self._add(candidate, destination)
         listeners = [self._finished(listener) for _, listener in sorted(self._listeners.items())]
@@ -164,7 +183,7 @@ class _Compilation:
         return Listener(port, destination.req_mode, candidate, destination, (), None, self._http_ports.get(port, False))
 
     def _clash_with_http(self, present: Listener, candidate: Candidate, destination: Destination) -> str | None:
-        """Why a destination cannot have this port because of the http routes; None when it can."""
+        """Return why a destination cannot have this port because of the http routes; None if it can."""
         if present.port in self._http_ports and (destination.req_mode == "tcp" or not self._http_ports[present.port]):
             return "it is a port of the http routes or of the statistics"
         if present.beside_http and any(choice.kind != "str" for choice in _choices(candidate, destination, "")):
@@ -172,7 +191,7 @@ class _Compilation:
         return None
 
     def _without_names_of_http(self, choice: Choice, port: int) -> Choice:
-        """The choice without names that are the folder's or an older http service's. Younger ones lose the name."""
+        """Return the choice without names of the folder or of older http services. Younger ones lose the name."""
         kept = []
         for value in choice.values:
             name = value.lower().rstrip(".")
@@ -189,7 +208,7 @@ class _Compilation:
         return choice._replace(values=tuple(kept))
 
     def _finished(self, listener: Listener) -> Listener:
-        """The listener with its choices in order, each name in one of them, and the log format that all ask for."""
+        """Return the listener with its choices in order, each name in only one, and the log format that all ask for."""
         taken: dict[tuple[str, str], Choice] = {}
         choices = []
         for choice in sorted(listener.choices, key=lambda choice: choice.rank):
@@ -208,7 +227,7 @@ class _Compilation:
         return listener._replace(choices=tuple(choices), log_format=log_format)
 
     def _lose(self, what: str, winner: str, loser: Candidate) -> None:
-        """A conflict; with itself, a service has a warning instead."""
+        """Note a conflict, or a warning when a service loses against itself."""
         name = loser.service.service_name
         if winner == name:
             self._warnings[name].append(f"{what}: another destination of this service has it already")
@@ -217,7 +236,7 @@ class _Compilation:
 
 
 def _wanted(candidates: Iterable[Candidate]) -> Iterable[tuple[Candidate, Destination]]:
-    for candidate in by_age(candidates):
+    for candidate in sorted(candidates, key=lambda candidate: candidate.age):
         for destination in candidate.service.destinations:
             if candidate.service.template_fe_path:
                 continue
@@ -226,7 +245,7 @@ def _wanted(candidates: Iterable[Candidate]) -> Iterable[tuple[Candidate, Destin
 
 
 def _clash(present: Listener, candidate: Candidate, destination: Destination) -> str | None:
-    """Why a destination cannot share a port; None when it can."""
+    """Return why a destination cannot share a port; None if it can."""
     first = present.destination
     if present.mode != destination.req_mode:
         return f"it is used for {present.mode}, not for {destination.req_mode}"
@@ -249,22 +268,22 @@ def _is_same(one: Candidate, other: Candidate) -> bool:
 
 
 def _may_join(present: Listener, candidate: Candidate, destination: Destination) -> bool:
-    """Whether a service may be of the group: it has one owner with the group's oldest member, or knows its token."""
+    """Return whether a service may join a group: it has the same owner as the oldest member, or its token."""
     token, given = present.destination.group_token, destination.group_token
     return present.holder.is_beside(candidate) or (token is not None and token == given)
 
 
 def _backend(service: Service, destination: Destination) -> Backend:
-    name = name_of_its_own(destination.req_mode, service.service_name, destination.port, destination.index)
+    name = unique_name(destination.req_mode, service.service_name, destination.port, destination.index)
     if destination.service_group:
-        name = name_of_its_own("group", destination.service_group, destination.src_port)
+        name = unique_name("group", destination.service_group, destination.src_port)
     host = destination.outbound_hostname or service.service_name
     port = destination.port or 0
     return Backend(name, service, destination, port, targets=((host, port),))
 
 
 def _choices(candidate: Candidate, destination: Destination, backend: str) -> Iterable[Choice]:
-    """What leads to the destination; every ending alone, because the longest of all services' goes first."""
+    """Yield the choices that lead to a destination, each ending alone: the longest of all is tried first."""
     if destination.req_mode == "sni":
         how = destination.path_type if "sni" in destination.path_type else "req.ssl_sni -i"
         named = re.search(r"-m +(\w+)", how)

@@ -1,10 +1,11 @@
-"""Which certificates of services (serviceCert) are shown: each only for hosts whose `/` route is its service's."""
+"""The certificates of services (serviceCert): each is shown only for hosts whose `/` route its service has."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from flowproxy.routing.table import FOLDER, NO_SERVICE, Conflict, Route, RouteTable
+from flowproxy.routing.meaning import Route
+from flowproxy.routing.table import FOLDER, NO_SERVICE, Conflict, RouteTable
 from flowproxy.services.certificate import Certificate
 from flowproxy.services.model import Candidate
 from flowproxy.services.parse import certificate_of
@@ -13,11 +14,16 @@ from flowproxy.services.parse import certificate_of
 def with_those_of_services(
     given: Mapping[str, Certificate], candidates: Iterable[Candidate], table: RouteTable
 ) -> tuple[dict[str, Certificate], tuple[Conflict, ...]]:
-    """Return the certificates by name, `given` ones first, then those of services from the older to the younger.
+    """Return the certificates by name, those of the folder first, then those of services from the oldest on.
 
-    A service's is left out, and is a conflict, when one of its names is not the service's to show: the service does not
-    have the route of `/` there (of several with different conditions the oldest service has it), or a certificate of
-    the folder or of an older service is for that name or covers it.
+    The certificate of a service is left out, which is a conflict, when the service may not show it for one of its
+    names: it does not have the route of `/` there (of several routes with different conditions the oldest service
+    counts), or a certificate of the folder or of an older service is for that name or covers it.
+
+    Args:
+        given: the certificates of the folder, by name.
+        candidates: the services.
+        table: their routes.
     """
     bringing = [candidate for candidate in candidates if candidate.service.service_cert]
     certificates = dict(given)
@@ -54,7 +60,7 @@ def _clashes(
     roots: Mapping[str, list[Route]],
     ages: Mapping[str, tuple[float, str]],
 ) -> Iterator[tuple[str, str]]:
-    """Names that it is for and that are not the service's to show, each with whose they are."""
+    """Yield the names of a certificate that its service may not show it for, each with the one who may."""
     if certificate.name in shown:
         yield certificate.name, shown[certificate.name]
     for domain in certificate.domains:
@@ -67,7 +73,7 @@ def _clashes(
 
 
 def _patterns(domain: str) -> Iterator[str]:
-    """The hosts whose routes may get its requests: the name itself, the wildcards that cover it, and any host."""
+    """Yield the hosts whose routes may get the requests of a name: itself, wildcards that cover it, and any host."""
     yield domain
     above = domain.removeprefix("*.").partition(".")[2]
     while above:
@@ -77,7 +83,7 @@ def _patterns(domain: str) -> Iterator[str]:
 
 
 def _roots(table: RouteTable) -> Mapping[str, list[Route]]:
-    """The routes of `/` by host. Those that compare the host or the path in another way than a map are not there."""
+    """Return the routes of `/` by host, without those whose host or path a map cannot find."""
     places: dict[str, list[Route]] = {}
     for part in table.parts.values():
         for _, route in part.routes:
@@ -87,7 +93,7 @@ def _roots(table: RouteTable) -> Mapping[str, list[Route]]:
 
 
 def _winners(routes: Iterable[Route]) -> Iterable[Route]:
-    """Of routes with the same conditions the one that serves."""
+    """Return, of routes with equal conditions, the one that gets the requests."""
     claimed: dict[frozenset[object], Route] = {}
     for route in sorted(routes, key=lambda route: route.rank):
         claimed.setdefault(frozenset(route.conditions), route)

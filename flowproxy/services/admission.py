@@ -1,25 +1,155 @@
-"""Old names of parameters: each is told once, with the new one."""
+"""The one door to the registry: whatever a source asks for is parsed, judged, logged and entered here.
+
+Swarm, environment, demo, an old listener, API calls, other replicas and the saved state hand over the same
+`ServiceRequest`, and get the same service, refusals, warnings and log.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import NamedTuple
 
 import structlog
 
-from flowproxy.services.parse import deprecated
+from flowproxy.errors import InvalidService, OwnedElsewhere
+from flowproxy.features import Defaults
+from flowproxy.services.model import Service
+from flowproxy.services.parse import deprecated, name_in, parse
+from flowproxy.services.registry import Entry, Origin, Registry
 
 _log = structlog.get_logger(__name__)
 
+_REMEMBERED = 10_000  # deprecated parameters that were logged; callers choose the names
 
-class Deprecations:
-    """Remembers what was told."""
 
-    def __init__(self) -> None:
-        self._told: set[tuple[str, str]] = set()
+class Channel(StrEnum):
+    """How a request arrives, which says who hears of a refusal and what HAProxy configuration it may hold."""
 
-    def tell(self, parameters: Mapping[str, str]) -> None:
-        service = parameters.get("serviceName", "")
-        for old, new in deprecated(parameters).items():
-            if (service, old) not in self._told:
-                self._told.add((service, old))
-                _log.warning("deprecated parameter", service=service, parameter=old, instead=new)
+    LISTED = "listed"  # by a source that waits for no answer: a refusal is recorded for the service
+    CALLED = "called"  # by a client of the API, which gets the refusal as its answer; nothing is recorded
+    REPLICATED = "replicated"  # by another replica, which took it from a client; it keeps its times
+
+
+class ServiceRequest(NamedTuple):
+    """What a source asks for, in the words of `Entry`."""
+
+    origin: Origin
+    created: float
+    parameters: Mapping[str, str]
+    stack: str = ""
+    changed: float = 0.0
+    channel: Channel = Channel.LISTED
+
+
+class Rules(NamedTuple):
+    """What the settings say for all services.
+
+    `listed` are the defaults of each origin, `called` those of services that come by a call. `takes` says whether a
+    service is for this proxy, among several that share a Swarm.
+    """
+
+    listed: Mapping[Origin, Defaults]
+    called: Defaults
+    takes: Callable[[Service], bool] = lambda _: True
+
+
+class Admission:
+    """Admits services to the registry."""
+
+    def __init__(self, registry: Registry, rules: Rules) -> None:
+        self.registry = registry
+        self._rules = rules
+        self._logged: set[tuple[str, str]] = set()
+
+    def examine(self, request: ServiceRequest) -> Service:
+        """Return the service that is asked for. Deprecated names are logged, once for each service.
+
+        Raises InvalidService with all that is wrong, Untrusted for HAProxy configuration that is not taken from there.
+        """
+        self._log_deprecated(request)
+        is_listed = request.channel == Channel.LISTED
+        return parse(request.parameters, self._rules.listed[request.origin] if is_listed else self._rules.called)
+
+    def is_wanted(self, service: Service) -> bool:
+        """Return whether the service has replicas and is for this proxy."""
+        return service.replicas != 0 and self._rules.takes(service)
+
+    def enter(self, request: ServiceRequest, service: Service) -> int:
+        """Put an examined service into the registry; return the generation that holds it.
+
+        One without replicas, or for another proxy, is withdrawn instead. Raises OwnedElsewhere when a source that
+        outranks this one describes the service differently.
+        """
+        name = service.service_name
+        # What another replica took is taken here too: replicas decide alike.
+        if request.channel != Channel.REPLICATED and not self.is_wanted(service):
+            return self.withdraw(name, request.origin, at=request.changed or None)
+        known = self.registry.get(name)
+        origin, created, parameters, stack, changed, _ = request
+        entry = Entry(service, origin, created, parameters, stack, changed)
+        put = self.registry.adopt if request.channel == Channel.REPLICATED else self.registry.put
+        generation = put(entry)
+        for warning in service.warnings if known is None or known.service != service else ():
+            _log.warning("service warning", service=name, origin=str(request.origin), warning=warning)
+        return generation
+
+    def admit(self, request: ServiceRequest) -> int:
+        """Examine and enter. Raises InvalidService, OwnedElsewhere."""
+        return self.enter(request, self.examine(request))
+
+    def admit_listed(self, request: ServiceRequest) -> bool:
+        """Admit a service of a source that waits for no answer, and return whether it is as it was asked for.
+
+        A refusal is logged and recorded; the last good version of the service stays.
+        """
+        if self._is_known(request):
+            return True
+        try:
+            self.admit(request)
+        except InvalidService as error:
+            self._refuse(error, request.origin)
+            return False
+        except OwnedElsewhere as error:
+            _log.warning("service not used", origin=str(request.origin), reason=str(error))
+            return False
+        return True
+
+    def withdraw(self, name: str, origin: Origin, at: float | None = None) -> int:
+        """Remove a service that its source does not want any more; return the generation without it.
+
+        Args:
+            at: when a call asked for it, in seconds since 1970; None for a source that only lists: what another source
+                describes stays then.
+
+        Raises OwnedElsewhere when a call asks for it and a source that outranks it describes the service.
+        """
+        present = self.registry.get(name)
+        if at is None and present is not None and present.origin != origin:
+            return self.registry.withdraw_refusal(name, origin)
+        return self.registry.remove(name, origin, at)
+
+    def _is_known(self, request: ServiceRequest) -> bool:
+        """Whether the registry holds just this: a source lists all its services again and again."""
+        name = name_in(request.parameters)
+        known = self.registry.get(name)
+        return known is not None and known[1:5] == request[:4] and not self.registry.refusal(name)
+
+    def _refuse(self, error: InvalidService, origin: Origin) -> None:
+        name, reason = error.service, str(error)
+        if not name or self.registry.refusal(name) != reason:
+            _log.warning("service refused", service=name, origin=str(origin), reason=reason)
+        if name:
+            self.registry.refuse(name, origin, reason)
+
+    def _log_deprecated(self, request: ServiceRequest) -> None:
+        for old, new in deprecated(request.parameters).items():
+            service = name_in(request.parameters)
+            if (service, old) in self._logged:
+                continue
+            if len(self._logged) >= _REMEMBERED:
+                self._logged.clear()
+            self._logged.add((service, old))
+            _log.warning(
+                "deprecated parameter", service=service, origin=str(request.origin), parameter=old, instead=new
+            )

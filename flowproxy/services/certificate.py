@@ -50,7 +50,6 @@ class Certificate(NamedTuple):
     pem: str
     domains: tuple[str, ...]
     serial: int
-    expires: datetime
     of_service: bool = False
 
     @property
@@ -77,7 +76,7 @@ def read_certificate(name: str, content: str) -> Certificate:
         rule = f"its key has {len(keys[0])} characters; at most {_LONGEST_KEY} are read, RSA {_MOST_RSA_BITS} has fewer"
         raise InvalidCertificate(f"certificate {name}: {rule}")
     try:
-        leaf, *_ = (x509.load_pem_x509_certificate(text.encode()) for text in chain)
+        leaf, *_ = x509.load_pem_x509_certificates("\n".join(chain).encode())
         public_key = leaf.public_key()
         _require_quick(name, public_key)
         # Whether its numbers are primes takes long to see; that they fit each other and the certificate does not.
@@ -92,7 +91,7 @@ def read_certificate(name: str, content: str) -> Certificate:
     if not fits:
         raise InvalidCertificate(f"certificate {name}: the key is not that of its first certificate")
     pem = "\n".join(line.strip() for text in [*chain, *keys] for line in text.splitlines() if line.strip()) + "\n"
-    return Certificate(name, pem, domains, leaf.serial_number, leaf.not_valid_after_utc)
+    return Certificate(name, pem, domains, leaf.serial_number)
 
 
 def _require_small(name: str, content: str) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence, Sized
 from typing import NamedTuple
 
 from flowproxy.errors import Problem
+from flowproxy.features import FEATURES
+from flowproxy.features.feature import MOST_VALUES
+from flowproxy.features.users import parse_users
 from flowproxy.services.model import Destination, Service
 from flowproxy.services.safeguards import better_protected, told_apart
-from flowproxy.services.users import parse_users
 from flowproxy.text.password_hashes import ACCEPTED, is_cheap
-from flowproxy.text.patterns import (
+from flowproxy.text.patterns.cost import cost_of, search_of
+from flowproxy.text.patterns.limits import (
     LONGEST_AGENT,
     LONGEST_HOST,
     LONGEST_PATTERNS,
@@ -22,8 +25,6 @@ from flowproxy.text.patterns import (
     MOST_STEPS,
     MOST_STEPS_ANY_HOST,
     SEARCHING,
-    cost_of,
-    search_of,
 )
 
 MOST_DESTINATIONS = 1_000
@@ -37,25 +38,6 @@ MOST_LABELS = 20  # of a wildcard
 MOST_TEXT = 2_000_000  # characters of all routes
 MOST_USERS, MOST_HASHES = 1_000, 100  # HAProxy computes each hash when it reads the configuration
 MOST_REWRITES_ALTOGETHER = 1_000  # of all destinations; a request meets those of one
-MOST_VALUES = 200  # that are compared one after the other, rather than found in an index
-# Without an index; servicePathExclude has one where paths are compared as they are written.
-_SERVICE_LISTS = {
-    "addReqHeader": 100,  # a message has at most 101 headers
-    "setReqHeader": 100,
-    "delReqHeader": 100,
-    "addResHeader": 100,
-    "setResHeader": 100,
-    "delResHeader": 100,
-}
-_DESTINATION_LISTS = {
-    "serviceHeader": 40,  # a rule has place for 64 words
-    "userAgent": MOST_VALUES,
-    "allowedMethods": MOST_VALUES,
-    "deniedMethods": MOST_VALUES,
-    "redirectFromDomain": MOST_VALUES,
-    "reqPathSearchReplace": MOST_REWRITES,
-}
-_WORDS = {"compressionAlgo": 10, "compressionType": MOST_VALUES}
 _INDEXED = ("path", "path_beg")
 _PLAIN = Destination()
 
@@ -96,21 +78,30 @@ def exceeded(service: Service, destinations: Iterable[Destination]) -> list[Prob
 
 
 def _too_many_values(service: Service, destinations: Iterable[Destination]) -> Iterable[Problem]:
-    given = [(name, getattr(service, _field(name)), most) for name, most in _SERVICE_LISTS.items()]
-    given += [(name, (getattr(service, _field(name)) or "").split(), most) for name, most in _WORDS.items()]
+    given: list[tuple[str, Sized, int]] = []
+    for feature in FEATURES:
+        for parameter, most in feature.most.items():
+            field = feature.parameters[parameter]
+            if field in Service.model_fields:
+                given.append((parameter, _items(getattr(service, field)), most))
+            else:
+                given += [(parameter + d.suffix, _items(getattr(d, field)), most) for d in destinations]
     for destination in destinations:
-        suffix = _suffix(destination)
-        given += [(n + suffix, getattr(destination, _field(n)), most) for n, most in _DESTINATION_LISTS.items()]
         if destination.path_type not in _INDEXED:
             given += [
-                (f"servicePath{suffix}", destination.service_path, MOST_VALUES),
-                (f"servicePathExclude{suffix}", destination.service_path_exclude, MOST_VALUES),
+                (f"servicePath{destination.suffix}", destination.service_path, MOST_VALUES),
+                (f"servicePathExclude{destination.suffix}", destination.service_path_exclude, MOST_VALUES),
             ]
         if destination.req_mode != "http" or _method(service.service_domain_algo):
-            given.append((f"serviceDomain{suffix}", destination.service_domain, MOST_VALUES))
+            given.append((f"serviceDomain{destination.suffix}", destination.service_domain, MOST_VALUES))
     for parameter, values, most in given:
         if len(values) > most:
             yield Problem(parameter, "", f"has {len(values)} values; it takes at most {most}")
+
+
+def _items(value: Sequence[object] | str | None) -> Sized:
+    """The values of a list, or the words of a text."""
+    return value.split() if isinstance(value, str) else value or ()
 
 
 def _too_costly_users(service: Service) -> Iterable[Problem]:
@@ -145,7 +136,7 @@ def _too_many_depths(destinations: Iterable[Destination]) -> Iterable[Problem]:
             depths |= {domain.count(".") for domain in wildcards}
             if deepest := next((domain for domain in wildcards if domain.count(".") > MOST_LABELS), None):
                 rule = f"has {deepest.count('.')} labels behind the *; a wildcard has at most {MOST_LABELS}"
-                yield Problem(name + _suffix(destination), deepest, rule)
+                yield Problem(name + destination.suffix, deepest, rule)
     if len(depths) > MOST_WILDCARD_DEPTHS:
         rule = (
             f"the wildcards have {len(depths)} different numbers of labels;"
@@ -271,7 +262,7 @@ def _beyond(known: Iterable[_Work], most: int, most_steps: int, whose: str) -> P
 
 def _deciding(service: Service, destination: Destination) -> Iterable[_Compared]:
     """What a destination has compared with each request that its routes may be for."""
-    suffix, domains = _suffix(destination), destination.service_domain
+    suffix, domains = destination.suffix, destination.service_domain
     if destination.user_agent:
         yield _Compared(f"userAgent{suffix}", destination.user_agent, LONGEST_AGENT, searched=True)
     is_sni = destination.req_mode == "sni"  # whose connections come to a port of its own
@@ -294,7 +285,7 @@ def _deciding(service: Service, destination: Destination) -> Iterable[_Compared]
 def _rewriting(destination: Destination) -> Iterable[_Compared]:
     searches = tuple(rewrite.search for rewrite in destination.req_path_search_replace)
     if searches:
-        yield _Compared(f"reqPathSearchReplace{_suffix(destination)}", searches)
+        yield _Compared(f"reqPathSearchReplace{destination.suffix}", searches)
 
 
 class _NotTaken(Exception):
@@ -333,13 +324,5 @@ def _method(comparison: str | None) -> str | None:
     return None if method == "str" else method
 
 
-def _field(parameter: str) -> str:
-    return re.sub("[A-Z]", lambda capital: f"_{capital[0].lower()}", parameter)
-
-
 def _length(values: Iterable[str]) -> int:
     return sum(map(len, values))
-
-
-def _suffix(destination: Destination) -> str:
-    return f".{destination.index}" if destination.index else ""

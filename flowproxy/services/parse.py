@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import TypeVar, cast, get_origin
@@ -10,45 +9,38 @@ from typing import TypeVar, cast, get_origin
 from pydantic import ValidationError
 
 from flowproxy.errors import InvalidCertificate, InvalidService, Problem, UnroutedService, Untrusted
+from flowproxy.features import FEATURES, Defaults, Parameters
 from flowproxy.services.certificate import Certificate, read_certificate
 from flowproxy.services.limits import exceeded
-from flowproxy.services.model import (
-    Defaults,
-    Destination,
-    Parameters,
-    Service,
-    checked_domain,
-    checked_line,
-    checked_path,
-)
+from flowproxy.services.model import Destination, Service
 from flowproxy.services.policy import beyond
 from flowproxy.services.protection import LONGEST_NAME, misplaced, unknown
 from flowproxy.services.safeguards import better_protected, told_apart
+from flowproxy.text.booleans import is_true
+from flowproxy.text.nearest import nearest as nearest_name
 from flowproxy.text.secrets import shown_value, without_secrets_in_text
+from flowproxy.text.validation import rule_of
+from flowproxy.text.values import checked_domain, checked_line, checked_path
 
 M = TypeVar("M", bound=Parameters)
 
 MOST_PARAMETERS, MOST_UNKNOWN, MOST_NEAREST = 10_000, 200, 20
 
 _INDEXED = re.compile(r"(?P<name>[A-Za-z]+)\.(?P<index>[1-9][0-9]{0,3})")
-_HIDDEN = {"index", "destinations", "ignored", "warnings"}
 
-SERVICE_PARAMETERS = {k: v for k, v in Service.by_public_name().items() if v not in _HIDDEN}
-DESTINATION_PARAMETERS = {k: v for k, v in Destination.by_public_name().items() if v not in _HIDDEN}
+SERVICE_PARAMETERS = {"serviceName": "service_name"} | {
+    public: field for f in FEATURES if f.service for public, field in f.service.by_public_name().items()
+}
+DESTINATION_PARAMETERS = {
+    public: field for f in FEATURES if f.destination for public, field in f.destination.by_public_name().items()
+}
 # Docker Flow Proxy reads the parameters of a service, though not those of a destination, whatever their case.
 _ANY_CASE = {name.lower(): name for name in SERVICE_PARAMETERS}
 # What its listener adds for itself or for others; nobody needs to hear that we have no use for it.
 _EXPECTED = {"nodeInfo", "shortName", "notify", "scrapeNetwork"}
 # A destination exists where one of these is given with its index.
 _FOUNDING = ("port", "httpsPort", "servicePath", "serviceDomain")
-DEPRECATED = {
-    "addHeader": "addReqHeader",
-    "setHeader": "setReqHeader",
-    "reqPathSearch": "reqPathSearchReplace",
-    "reqPathReplace": "reqPathSearchReplace",
-    "serviceDomainMatchAll": "serviceDomainAlgo=hdr_dom(host)",
-}
-
+DEPRECATED = {old: new for feature in FEATURES for old, new in feature.old_names.items()}
 
 _STANDARD = Defaults()
 
@@ -68,7 +60,7 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
     by_index: dict[int, dict[str, str]] = {}
     ignored = []
     spelled: dict[str, list[str]] = {}
-    modern = _modern(parameters, separator)
+    modern = _modern(parameters)
     for given, value in modern.items():
         indexed = _INDEXED.fullmatch(given)
         name, index = (indexed["name"], int(indexed["index"])) if indexed else (given, 0)
@@ -104,7 +96,13 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
     problems += exceeded(service, destinations)
     problems += unknown(ignored, parameters, (*SERVICE_PARAMETERS, *DESTINATION_PARAMETERS))
     if not problems:
-        problems += misplaced(service, for_service, by_index, destinations, defaults)
+        problems += misplaced(for_service, by_index, destinations)
+        problems += [
+            problem
+            for feature in FEATURES
+            if feature.check
+            for problem in feature.check(service, destinations, defaults)
+        ]
     if problems:
         raise InvalidService(name, tuple(problems))
     meant = {name: nearest(name) for name in ignored[:MOST_NEAREST]}
@@ -113,8 +111,7 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
         *map(str, misspelt),
         *_gaps(by_index),
         *_contradictions(modern, spelled),
-        *_believed_headers(service, defaults),
-        *_excluded_by_default(service, destinations),
+        *(text for feature in FEATURES if feature.warn for text in feature.warn(service, destinations, defaults)),
     ]
     service = service.model_copy(
         update={"destinations": destinations, "ignored": tuple(sorted(ignored)), "warnings": tuple(warnings)}
@@ -130,6 +127,15 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
     except InvalidCertificate as error:
         raise InvalidService(name, (Problem("serviceCert", "", str(error)),)) from None
     return service
+
+
+def name_in(parameters: Mapping[str, str]) -> str:
+    """Return the name that the parameters give the service; empty when they give none."""
+    name = parameters.get("serviceName")
+    if name:
+        return name
+    given = (key for key in sorted(parameters) if parameters[key] and service_parameter(key) == "serviceName")
+    return parameters.get(next(given, ""), "")
 
 
 def service_parameter(given: str) -> str | None:
@@ -205,19 +211,12 @@ def deprecated(parameters: Mapping[str, str]) -> dict[str, str]:
     return {name: DEPRECATED[name] for name in parameters if name in DEPRECATED}
 
 
-def _modern(parameters: Mapping[str, str], separator: str) -> dict[str, str]:
+def _modern(parameters: Mapping[str, str]) -> dict[str, str]:
     """The same in today's names; a new name that is given too goes before the old one."""
     modern = {name: value for name, value in parameters.items() if name not in DEPRECATED}
-    for old, new in (("addHeader", "addReqHeader"), ("setHeader", "setReqHeader")):
-        if parameters.get(old) and not modern.get(new):
-            modern[new] = parameters[old]
-    if parameters.get("serviceDomainMatchAll", "").lower() == "true":
-        modern["serviceDomainAlgo"] = "hdr_dom(host)"
-    if search := parameters.get("reqPathSearch"):
-        first = f"{search},{parameters.get('reqPathReplace', '')}"
-        names = [name for name in modern if name.partition(".")[0] == "reqPathSearchReplace" and modern[name]]
-        for name in names or ["reqPathSearchReplace"]:
-            modern[name] = ":".join(filter(None, [first, modern.get(name)]))
+    for feature in FEATURES:
+        if feature.modern:
+            modern |= feature.modern(parameters)
     return modern
 
 
@@ -250,20 +249,11 @@ def _unprotected_default(service: Service, destinations: tuple[Destination, ...]
         )
 
 
-def _excluded_by_default(service: Service, destinations: tuple[Destination, ...]) -> Iterable[str]:
-    first = destinations[0]
-    if service.is_default_backend and first.req_mode == "http" and first.service_path_exclude:
-        yield (
-            "isDefaultBackend: requests that match no route go to the first destination,"
-            f" those of servicePathExclude{_suffix(first)} too"
-        )
-
-
 def _checked(service: Service, destination: Destination, https_only: bool, problems: list[Problem]) -> Destination:
     """The destination with its paths and domains, whose form depends on how they are compared."""
     if destination.req_mode == "http" and "sni" in destination.path_type:
         rule = "compares TLS server names, for sni destinations alone; write path_beg, path_reg or another path_…"
-        problems.append(Problem("pathType" + _suffix(destination), destination.path_type, rule))
+        problems.append(Problem("pathType" + destination.suffix, destination.path_type, rule))
     whole_paths = destination.req_mode == "http" and destination.path_type in ("path_beg", "path")
     algorithm = service.service_domain_algo or ""
     expression = "hdr_reg(" in algorithm if destination.req_mode == "http" else "reg" in algorithm
@@ -283,7 +273,7 @@ def _checked(service: Service, destination: Destination, https_only: bool, probl
         try:
             checked[field] = tuple(map(check, given))
         except ValueError as error:
-            problems.append(Problem(name + _suffix(destination), without_secrets_in_text(",".join(given)), str(error)))
+            problems.append(Problem(name + destination.suffix, without_secrets_in_text(",".join(given)), str(error)))
     return destination.model_copy(update=checked)
 
 
@@ -300,16 +290,6 @@ def _gaps(by_index: Mapping[int, dict[str, str]]) -> Iterable[str]:
             yield f"{given} has no effect: a destination needs one of {', '.join(f'{n}.{index}' for n in _FOUNDING)}"
 
 
-def _believed_headers(service: Service, defaults: Defaults) -> Iterable[str]:
-    """Which parameters believe a header that any client may send."""
-    for name in ("redirectWhenHttpProto", "redirectUnlessHttpsProto"):
-        if not defaults.proxies_known and getattr(service, SERVICE_PARAMETERS[name]):
-            yield (
-                f"{name} believes the header X-Forwarded-Proto of any client;"
-                " set FLOWPROXY_TRUSTED_PROXIES to the networks of the load balancers in front"
-            )
-
-
 def _is_founded(given: Mapping[str, str]) -> bool:
     return any(given.get(key) for key in _FOUNDING)
 
@@ -319,8 +299,7 @@ def nearest(name: str) -> str | None:
     base = name.partition(".")[0]
     if len(base) > LONGEST_NAME:
         return None
-    close = difflib.get_close_matches(base, [*DESTINATION_PARAMETERS, *SERVICE_PARAMETERS], n=1, cutoff=0.8)
-    return close[0] if close else None
+    return nearest_name(base, [*DESTINATION_PARAMETERS, *SERVICE_PARAMETERS], 0.8)
 
 
 def _destinations(
@@ -329,7 +308,7 @@ def _destinations(
     """One per index; without any index the plain parameters are the only one. A plain parameter is the default of an
     indexed one."""
     plain = {"reqMode": defaults.req_mode} | {key: value for key, value in by_index.get(0, {}).items() if value}
-    everywhere = {"httpsOnly": "true"} if plain.get("httpsOnly", "").lower() in ("1", "t", "true") else {}
+    everywhere = {"httpsOnly": "true"} if is_true(plain.get("httpsOnly", "")) else {}
     numbered = sorted(i for i, given in by_index.items() if i and _is_founded(given))
     for index in numbered or [0]:
         own = {key: value for key, value in by_index.get(index, {}).items() if value}
@@ -359,7 +338,7 @@ def _validate(
             key = str(wrong["loc"][0])
             if key not in wrong_names:  # of a list with many wrong items the first is enough to say
                 wrong_names.add(key)
-                rule = wrong["msg"].removeprefix("Value error, ").removeprefix("Input ")
+                rule = rule_of(wrong)
                 value = without_secrets_in_text(shown_value(key, str(given.get(key, ""))))
                 problems.append(Problem(key + suffix if key in own else key, value, without_secrets_in_text(rule)))
         good = {key: value for key, value in values.items() if key not in wrong_names}
@@ -372,13 +351,9 @@ def _split(model: type[M], field: str, value: str, separator: str) -> object:
     return [item.strip() for item in value.split(separator) if item.strip()] if separator else [value]
 
 
-def _suffix(destination: Destination) -> str:
-    return f".{destination.index}" if destination.index else ""
-
-
 def _require_routes(service: Service) -> None:
     for destination in service.destinations:
-        suffix = _suffix(destination)
+        suffix = destination.suffix
 
         def missing(
             name: str, rule: str, kind: type[InvalidService] = InvalidService, s: str = suffix

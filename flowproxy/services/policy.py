@@ -1,18 +1,17 @@
 """Which parameters of a service are HAProxy configuration, and whether the level of its source allows them.
 
-This is the one place that decides it; FLOWPROXY_RAW_CONFIG and the source give the level (docs/guide/raw.md).
+Features name such parameters and check them; FLOWPROXY_RAW_CONFIG and the source give the level (docs/guide/raw.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 
 from flowproxy.errors import Problem
+from flowproxy.features import FEATURES, Parameters, Raw
 from flowproxy.services.model import Service
 from flowproxy.text.expressions import pattern_budget
 from flowproxy.text.lines import Level
-from flowproxy.text.safe_lines import check_balance, check_header, check_lines, check_log_format
 
 _RAW = (
     "is HAProxy configuration, which is not taken from here: a call by API needs FLOWPROXY_API_TOKEN, or set"
@@ -34,39 +33,27 @@ def beyond(service: Service, level: Level) -> tuple[Problem, ...]:
 
 
 def _beyond(service: Service, level: Level) -> Iterable[Problem]:
-    for parameter, path in (("templateFePath", service.template_fe_path), ("templateBePath", service.template_be_path)):
-        if path:
-            yield Problem(parameter, "", _TEMPLATE)
-    if service.backend_extra:
-        yield from _raw("backendExtra", service.backend_extra, check_lines, level)
-    for parameter, action, lines in (
-        ("addReqHeader", "add-header", service.add_req_header),
-        ("setReqHeader", "set-header", service.set_req_header),
-        ("addResHeader", "add-header", service.add_res_header),
-        ("setResHeader", "set-header", service.set_res_header),
-    ):
-        for line in lines:
-            yield from _checked(parameter, line, partial(check_header, action))
-    for parameter, names in (("delReqHeader", service.del_req_header), ("delResHeader", service.del_res_header)):
-        for name in names:
-            if " " in name:
-                yield from _raw(parameter, name, partial(check_header, "del-header"), level)
-    if service.debug_format:
-        yield from _checked("debugFormat", service.debug_format, check_log_format)
-    for destination in service.destinations:
-        if destination.balance_group:
-            yield from _checked("balanceGroup", destination.balance_group, check_balance)
+    for feature in FEATURES:
+        for parameter, raw in feature.raw.items():
+            field = feature.parameters[parameter]
+            models = [service] if field in type(service).model_fields else service.destinations
+            for value in _values(models, field):
+                yield from _problems(parameter, value, raw, level)
 
 
-def _raw(parameter: str, text: str, check: Callable[[str], None], level: Level) -> Iterable[Problem]:
-    if level == "none":
+def _values(models: Iterable[Parameters], field: str) -> Iterable[str]:
+    for model in models:
+        value = getattr(model, field)
+        yield from value if isinstance(value, tuple) else [value] if value else []
+
+
+def _problems(parameter: str, value: str, raw: Raw, level: Level) -> Iterable[Problem]:
+    if raw.check is None:
+        yield Problem(parameter, "", _TEMPLATE)
+    elif level == "none" and raw.is_configuration(value):
         yield Problem(parameter, "", _RAW)
     else:
-        yield from _checked(parameter, text, check)
-
-
-def _checked(parameter: str, text: str, check: Callable[[str], None]) -> Iterable[Problem]:
-    try:
-        check(text)
-    except ValueError as error:
-        yield Problem(parameter, "", f"is HAProxy configuration that is not taken from here: {error}")
+        try:
+            raw.check(value)
+        except ValueError as error:
+            yield Problem(parameter, "", f"is HAProxy configuration that is not taken from here: {error}")

@@ -1,4 +1,4 @@
-"""The services wanted now. Nothing else holds what is wanted; what HAProxy runs is the reconciler's to know."""
+"""The services wanted now. Nothing else holds what is wanted; the reconciler knows what HAProxy runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REMOVALS = 10_000  # remembered
 
 
 class Origin(StrEnum):
-    """Where a service was asked for. An earlier one outranks a later one when both describe the same name."""
+    """Where a service comes from. An earlier one outranks a later one when both describe the same name."""
 
     SWARM = "swarm"
     ENVIRONMENT = "environment"
@@ -29,7 +29,7 @@ class Origin(StrEnum):
 
 class Entry(NamedTuple):
     """One wanted service. `created`, in seconds since 1970, decides which of two equal claims is older. `stack` is
-    the Swarm's, never one that a caller or a label of ours names. `changed` is when a call of the API last said so."""
+    the Swarm's, never one that a caller or a label of ours names. `changed` is when a call of the API last set it."""
 
     service: Service
     origin: Origin
@@ -40,7 +40,7 @@ class Entry(NamedTuple):
 
     @property
     def candidate(self) -> Candidate:
-        """The service as the routes see it. All services of the environment have one author, the operator."""
+        """Return the service as the routes see it. All services of the environment have one author, the operator."""
         if self.origin == Origin.ENVIRONMENT:
             return Candidate(self.service, self.created, "the environment")
         return Candidate(self.service, self.created, f"stack {self.stack}" if self.stack else "")
@@ -51,6 +51,7 @@ class Snapshot(NamedTuple):
 
     `confirmed` is when the last complete listing confirmed all of them, in seconds since 1970. `stopping` says that
     the node is about to leave. `removed` are services that calls of the API have removed, with when they did.
+    `remarks` are what the owners of services should know of where they run.
     """
 
     generation: int
@@ -62,21 +63,26 @@ class Snapshot(NamedTuple):
     confirmed: float | None = None
     stopping: bool = False
     removed: Mapping[str, float] = {}
+    remarks: Mapping[str, str] = {}
 
     @property
     def endpoints(self) -> Mapping[str, tuple[Endpoint, ...]]:
-        """The tasks of a Swarm service stand before what its name resolves to."""
+        """Return where services are: the tasks of a Swarm service before what its name resolves to."""
         return {**self.addresses, **self.tasks}
 
 
 class Registry:
-    """Sources write, the reconciler reads. Every write that changes something raises the generation and wakes it."""
+    """Sources write, the reconciler reads. Every write that changes something raises the generation and wakes it.
+
+    Only the event loop may touch it; threads are given snapshots. It is one class because a snapshot must be of one
+    moment and each write is a step of one generation.
+    """
 
     def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
         self.on_change = on_change
         self._generation = 0
         self._entries: dict[str, Entry] = {}
-        self._invalid: dict[str, str] = {}
+        self._invalid: dict[str, tuple[Origin, str]] = {}
         self._tasks: dict[str, tuple[Endpoint, ...]] = {}
         self._addresses: dict[str, tuple[Endpoint, ...]] = {}
         self._certificates: dict[str, Certificate] = {}
@@ -89,16 +95,16 @@ class Registry:
 
     @property
     def hosts(self) -> Set[str]:
-        """Every name that some destination sends its requests to."""
+        """Return every name that some destination sends its requests to."""
         return self._users_of_hosts.keys()
 
     def created_at(self, now: float) -> float:
-        """When a newcomer is created, or something is changed by API: now, but later than all that are known, though
-        the clock was put back."""
+        """Return when a newcomer is created, or something is changed by API: now, but later than all that are known,
+        also when the clock was put back."""
         return max(now, math.nextafter(self._newest, math.inf))
 
     def put(self, entry: Entry) -> int:
-        """Adds or replaces a service; returns the generation that holds it.
+        """Add or replace a service; return the generation that holds it.
 
         Raises OwnedElsewhere when a source that outranks this one describes the service differently.
         """
@@ -125,22 +131,29 @@ class Registry:
         return self._changed()
 
     def adopt(self, entry: Entry) -> int:
-        """Takes a service over from another replica, with the times that it has there. Raises OwnedElsewhere."""
+        """Take a service over from another replica, with the times that it has there. Raises OwnedElsewhere."""
         name = entry.service.service_name
         present = self._entries.get(name)
         if present and present.origin == entry.origin:
             self._enter(name, None)
         return self.put(entry)
 
-    def refuse(self, name: str, reason: str) -> int:
-        """Notes that a service's parameters are wrong; its last good version, if there is one, stays."""
-        if self._invalid.get(name) == reason:
+    def refuse(self, name: str, origin: Origin, reason: str) -> int:
+        """Note that a service's parameters are wrong; its last good version, if there is one, stays."""
+        if self._invalid.get(name) == (origin, reason):
             return self._generation
-        self._invalid[name] = reason
+        self._invalid[name] = (origin, reason)
+        return self._changed()
+
+    def withdraw_refusal(self, name: str, origin: Origin) -> int:
+        """Forget that a source described a service wrongly."""
+        if name not in self._invalid or self._invalid[name][0] != origin:
+            return self._generation
+        del self._invalid[name]
         return self._changed()
 
     def remove(self, name: str, origin: Origin, at: float | None = None) -> int:
-        """Forgets a service; that a call did so `at` a time is kept. An unknown name changes nothing else.
+        """Forget a service; keep that a call removed it `at` a time. An unknown name changes nothing else.
 
         Raises OwnedElsewhere when another source describes it.
         """
@@ -148,13 +161,14 @@ class Registry:
         if present and present.origin.outranks(origin):
             raise OwnedElsewhere(f"service {name}: its parameters come from {present.origin}; remove it there")
         self._enter(name, None)
+        self._remarks.pop(name, None)
         was_wrong = self._invalid.pop(name, None)
         if at is not None:
             self.note_removal(name, at)
         return self._changed() if present or was_wrong else self._generation
 
     def note_removal(self, name: str, at: float) -> None:
-        """Keeps that a call has removed a service, or would have."""
+        """Keep that a call has removed a service, or would have."""
         self._removed.pop(name, None)
         self._removed[name] = at
         self._newest = max(self._newest, at)
@@ -162,37 +176,38 @@ class Registry:
             del self._removed[min(self._removed, key=self._removed.__getitem__)]
 
     def forget_removals(self, before: float) -> None:
-        """Those before a time, in seconds since 1970."""
+        """Forget the removals before a time, in seconds since 1970."""
         self._removed = {name: at for name, at in self._removed.items() if at >= before}
 
     def retain(self, origin: Origin, names: Iterable[str]) -> int:
-        """Forgets the services of one source that its complete listing no longer holds."""
+        """Forget the services and refusals of one source that its complete listing no longer holds."""
         keep = frozenset(names)
         gone = [name for name, entry in self._entries.items() if entry.origin == origin and name not in keep]
-        wrong = [name for name in self._invalid if name not in keep and name not in self._entries]
+        wrong = [name for name, (source, _) in self._invalid.items() if source == origin and name not in keep]
         for name in gone:
             self._enter(name, None)
+            self._remarks.pop(name, None)
         for name in {*gone, *wrong}:
             self._invalid.pop(name, None)
         return self._changed() if gone or wrong else self._generation
 
     def place(self, name: str, endpoints: Iterable[Endpoint] | None) -> int:
-        """Says where the tasks of a Swarm service are; None when the Swarm knows no such service."""
+        """Set where the tasks of a Swarm service are; None when the Swarm knows no such service."""
         return self._place(self._tasks, name, endpoints)
 
     def resolve(self, host: str, endpoints: Iterable[Endpoint] | None) -> int:
-        """Says what a host name resolves to; None when nobody sends requests there any more."""
+        """Set what a host name resolves to; None when no destination sends requests there any more."""
         return self._place(self._addresses, host, endpoints)
 
     def certify(self, certificates: Mapping[str, Certificate]) -> int:
-        """Says which certificates there are, by name."""
+        """Set which certificates there are, by name."""
         if certificates == self._certificates:
             return self._generation
         self._certificates = dict(certificates)
         return self._changed()
 
     def remark(self, name: str, text: str | None) -> bool:
-        """Notes what its owner should know of a service; None when there is nothing. Says whether that is new."""
+        """Note what its owner should know of a service, None for nothing; return whether that is new."""
         if self._remarks.get(name) == text:
             return False
         if text is None:
@@ -201,48 +216,48 @@ class Registry:
             self._remarks[name] = text
         return True
 
-    def remark_on(self, name: str) -> str | None:
-        return self._remarks.get(name)
-
     def confirm(self, at: float | None) -> None:
-        """Notes when a complete listing confirmed all endpoints; a time alone changes nothing that is served."""
+        """Note when a complete listing confirmed all endpoints; a time alone changes nothing that is served."""
         self._confirmed = at
 
     def stop(self) -> int:
-        """Says that the node is about to leave."""
+        """Note that the node is about to leave."""
         self._stopping = True
         return self._changed()
 
     def touch(self) -> int:
-        """A new generation of the same, for whoever wants to see it applied."""
+        """Begin a new generation of the same, for a caller who wants to see it applied."""
         return self._changed()
 
     def get(self, name: str) -> Entry | None:
+        """Return a wanted service."""
         return self._entries.get(name)
 
     def tasks_of(self, name: str) -> tuple[Endpoint, ...] | None:
-        """Where the tasks of a Swarm service are; None when it was not placed."""
+        """Return where the tasks of a Swarm service are; None when it was not placed."""
         return self._tasks.get(name)
 
     def addresses_of(self, host: str) -> tuple[Endpoint, ...] | None:
-        """What a host name resolves to; None when it was not looked up."""
+        """Return what a host name resolves to; None when it was not looked up."""
         return self._addresses.get(host)
 
     def refusal(self, name: str) -> str | None:
-        """Why a service's parameters are wrong."""
-        return self._invalid.get(name)
+        """Return why a service's parameters are wrong; None when they are not."""
+        return self._invalid[name][1] if name in self._invalid else None
 
     def snapshot(self) -> Snapshot:
+        """Return all that is wanted now, as values."""
         return Snapshot(
             self._generation,
             dict(self._entries),
-            dict(self._invalid),
+            {name: reason for name, (_, reason) in self._invalid.items()},
             dict(self._tasks),
             dict(self._addresses),
             dict(self._certificates),
             self._confirmed,
             self._stopping,
             dict(self._removed),
+            dict(self._remarks),
         )
 
     def _enter(self, name: str, entry: Entry | None) -> None:

@@ -1,4 +1,4 @@
-"""What the registry knows, on disk, so that a restart begins with it: a file for each service, and one of endpoints."""
+"""What the registry holds, on disk, so that a restart begins with it: a file for each service, and one of endpoints."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import structlog
 
-from flowproxy.errors import InvalidService
 from flowproxy.files import settle, write_whole
-from flowproxy.services.model import Defaults, Endpoint
-from flowproxy.services.parse import parse
+from flowproxy.services.admission import ServiceRequest
+from flowproxy.services.model import Endpoint
 from flowproxy.services.registry import Entry, Origin, Snapshot
 
 _log = structlog.get_logger(__name__)
@@ -41,17 +40,20 @@ class Known(NamedTuple):
 
 
 class Store:
-    """The folder `services` and the file `endpoints.json` of the state folder. `defaults` are those of each origin."""
+    """The folder `services`, and the files `endpoints.json` and `removed.json`, of the state folder.
 
-    def __init__(self, folder: Path, defaults: Mapping[Origin, Defaults]) -> None:
+    Threads may save at once: one at a time writes, and none writes what is older than what was written last.
+    """
+
+    def __init__(self, folder: Path) -> None:
         self._folder = folder / "services"
-        self._defaults = defaults
         self._endpoints_file = folder / "endpoints.json"
         self._removed_file = folder / "removed.json"
         self._saved_removed: Mapping[str, float] = {}
-        self._saved: dict[str, Entry] = {}
+        self._saved: dict[str, ServiceRequest] = {}
         self._saved_endpoints: object = None
-        self._turn = threading.Lock()  # two threads may save at once
+        self._saved_generation = -1
+        self._turn = threading.Lock()
         self._unreadable: set[Path] = set()
         self._failing = False
 
@@ -69,26 +71,27 @@ class Store:
             _log.warning("saved endpoints are not used", file=str(self._endpoints_file), reason=str(error))
             return Known({}, {}, None)
 
-    def load(self) -> Iterable[Entry]:
-        """What was saved and can be read; what cannot is named in the log and left as it is."""
+    def load(self, admit: Callable[[ServiceRequest], bool], without: Container[Origin] = ()) -> None:
+        """Hand over each saved service to `admit`, which returns whether it is taken.
+
+        What cannot be read or is not taken is named in the log and left as it is. Services of the origins in `without`
+        are left out, and removed by the next save.
+        """
         for path in sorted(self._folder.glob("*.json")):
             try:
-                saved = json.loads(path.read_text())
-                parameters = {str(key): str(value) for key, value in saved["parameters"].items()}
-                origin = Origin(saved["origin"])
-                service = parse(parameters, self._defaults[origin])
-                created = float(saved["created"])
-                changed = float(saved.get("changed", created if origin == Origin.API else 0.0))
-                entry = Entry(service, origin, created, parameters, str(saved.get("stack", "")), changed)
-            except (OSError, ValueError, KeyError, AttributeError, TypeError, InvalidService) as error:
+                request = _request_in(path.read_text())
+            except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
                 self._unreadable.add(path)
                 _log.warning("saved service is not used", file=str(path), reason=str(error))
                 continue
-            self._saved[entry.service.service_name] = entry
-            yield entry
+            if request.origin in without or admit(request):
+                self._saved[unquote(path.stem)] = request
+            else:
+                self._unreadable.add(path)
+                _log.warning("saved service is not used", file=str(path), reason="it is refused")
 
     def load_removed(self) -> Mapping[str, float]:
-        """The services that calls of the API have removed, with when they did."""
+        """Return the services that calls of the API have removed, with when they did."""
         try:
             saved = json.loads(self._removed_file.read_text())
             self._saved_removed = {str(name): float(at) for name, at in saved.items()}
@@ -100,28 +103,32 @@ class Store:
         return self._saved_removed
 
     def save(self, snapshot: Snapshot) -> Mapping[str, str]:
-        """Durably writes what changed since the last time; returns the services that could not be written, each with
-        the reason."""
+        """Durably write what changed since the last time; return the services that could not be written, each with the
+        reason."""
         with self._turn:
+            if snapshot.generation < self._saved_generation:
+                return {}
+            self._saved_generation = snapshot.generation
             unsaved = self._save_services(snapshot)
             self._save_endpoints(snapshot)
             self._save_removed(snapshot)
-            self._tell(unsaved)
+            self._log_unsaved(unsaved)
         return unsaved
 
     def save_endpoints(self, snapshot: Snapshot) -> None:
         """Write where everything is and when that was confirmed, if it is not on the disk already."""
         with self._turn:
-            self._save_endpoints(snapshot)
+            if snapshot.generation >= self._saved_generation:
+                self._save_endpoints(snapshot)
 
     def _save_services(self, snapshot: Snapshot) -> dict[str, str]:
         unsaved: dict[str, str] = {}
         entries = snapshot.entries
-        changed = [name for name, entry in entries.items() if self._saved.get(name) != entry]
+        changed = [name for name, entry in entries.items() if not _is_saved(entry, self._saved.get(name))]
         for name in changed:
             try:
                 self._write(self._path(name), _described(entries[name]), durably=True)
-                self._saved[name] = entries[name]
+                self._saved[name] = ServiceRequest(*entries[name][1:])
             except OSError as error:
                 unsaved[name] = f"{self._folder} cannot be written: {error.strerror}"
         if changed and not unsaved:
@@ -147,7 +154,7 @@ class Store:
                 self._write(self._removed_file, json.dumps(snapshot.removed), durably=True)
                 self._saved_removed = snapshot.removed
 
-    def _tell(self, unsaved: Mapping[str, str]) -> None:
+    def _log_unsaved(self, unsaved: Mapping[str, str]) -> None:
         """Once, until it works again."""
         if unsaved and not self._failing:
             _log.error("state cannot be written", services=len(unsaved), reason=next(iter(unsaved.values())))
@@ -162,6 +169,19 @@ class Store:
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{quote(name, safe='')}.json"
+
+
+def _request_in(text: str) -> ServiceRequest:
+    """Raises ValueError, KeyError, AttributeError or TypeError for a text that `_described` does not write."""
+    saved = json.loads(text)
+    parameters = {str(key): str(value) for key, value in saved["parameters"].items()}
+    origin, created = Origin(saved["origin"]), float(saved["created"])
+    changed = float(saved.get("changed", created if origin == Origin.API else 0.0))
+    return ServiceRequest(origin, created, parameters, str(saved.get("stack", "")), changed)
+
+
+def _is_saved(entry: Entry, saved: ServiceRequest | None) -> bool:
+    return saved is not None and saved[:5] == entry[1:]
 
 
 def _described(entry: Entry) -> str:

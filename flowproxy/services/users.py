@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from typing import NamedTuple
 
-from flowproxy.services.model import Service, User
+from flowproxy.features.users import parse_users
+from flowproxy.services.model import Service
+
+
+class User(NamedTuple):
+    """A user name with a password, or with its crypt hash."""
+
+    name: str
+    password: str
+    encrypted: bool
+
 
 # With nobody left, nobody may in: a crypt hash that no password has.
 NOBODY = (User("nobody", "!", encrypted=True),)
-
-
-def parse_users(text: str, *, encrypted: bool) -> Iterable[tuple[str, str | None, bool]]:
-    """Items of `name:password` between commas or line ends; without a colon a name that needs its password from
-    elsewhere."""
-    for item in re.split(r"[,\n]", text):
-        name, colon, password = item.strip().partition(":")
-        if name and (password or not colon):
-            yield name, password if colon else None, encrypted
 
 
 def complete(text: str, *, encrypted: bool) -> tuple[User, ...]:

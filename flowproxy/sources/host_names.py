@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn
 
@@ -12,11 +13,13 @@ import structlog
 from flowproxy.errors import UnknownAddress
 from flowproxy.services.model import Endpoint
 from flowproxy.services.registry import Registry
+from flowproxy.sources.source import SourceStatus, StatusRecord
 
 _log = structlog.get_logger(__name__)
 
 _REFRESH_SECONDS = 5.0
 _LOOKUP_SECONDS = 5.0
+_REPORTED = 10  # names in the status
 
 
 class Names:
@@ -25,8 +28,14 @@ class Names:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._awake = asyncio.Event()
+        self._record = StatusRecord("names")
         self.looked = asyncio.Event()  # every name has been looked up once
         self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="names")
+
+    @property
+    def status(self) -> SourceStatus:
+        """Return which names do not resolve."""
+        return self._record.status
 
     def wake(self) -> None:
         """Something is wanted that may have a new name."""
@@ -47,6 +56,7 @@ class Names:
                 for host in still:
                     self._registry.resolve(host, None)
                 unused = frozenset(snapshot.addresses.keys() - self._registry.hosts)
+            self._report(wanted)
             self.looked.set()
             everything = not await self._woken()
 
@@ -60,6 +70,13 @@ class Names:
                     f"the name {host} does not resolve; is the service on a network of the proxy, is its name right?"
                 )
             await asyncio.sleep(0.5)
+
+    def _report(self, wanted: Collection[str]) -> None:
+        unresolved = sorted(host for host in wanted if not self._registry.addresses_of(host))
+        if unresolved:
+            self._record.failed(f"names that do not resolve: {', '.join(unresolved[:_REPORTED])}")
+        else:
+            self._record.succeeded()
 
     async def _woken(self) -> bool:
         try:

@@ -1,17 +1,19 @@
-"""Docker Flow Swarm Listeners of old (LISTENER_ADDRESS): their services fetched, and they asked to tell them again."""
+"""Docker Flow Swarm Listeners that still run (LISTENER_ADDRESS): their services are fetched once they answer."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable, Mapping
 
 import aiohttp
 import structlog
 
-from flowproxy.errors import InvalidService, ListenerFailed, OwnedElsewhere
-from flowproxy.services.parse import parse
-from flowproxy.services.registry import Entry, Origin, Registry
-from flowproxy.settings import Settings
+from flowproxy.errors import ListenerFailed
+from flowproxy.services.admission import Admission, ServiceRequest
+from flowproxy.services.registry import Origin
+from flowproxy.settings.model import Settings
+from flowproxy.sources.source import SourceStatus, State, StatusRecord
 
 _log = structlog.get_logger(__name__)
 
@@ -20,17 +22,23 @@ _PORT = 8080
 _PATH = "/v1/docker-flow-swarm-listener/"
 
 
-class Informants:
-    """The listeners of the setting. What they tell counts as put by API, as when they call."""
+class Listeners:
+    """The listeners of the setting. Their services count as those of the API, which listeners call too."""
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
+    def __init__(self, settings: Settings, admission: Admission) -> None:
         self._settings = settings
-        self._registry = registry
+        self._admission = admission
         self.addresses = settings.listener_address
         self.heard = not self.addresses  # at least one has answered
+        self._record = StatusRecord("listener", State.WAITING if self.addresses else State.OFF)
+
+    @property
+    def status(self) -> SourceStatus:
+        """Return how the listener is that was asked last."""
+        return self._record.status
 
     async def run(self) -> None:
-        """Asks each until it has answered. Of several none is asked for ever; the only one may be asked again and
+        """Ask each until it has answered. Of several none is asked forever; the only one may be asked again and
         again (RELOAD_ATTEMPTS, REPEAT_RELOAD)."""
         async with asyncio.TaskGroup() as fetches:
             for address in self.addresses:
@@ -46,18 +54,21 @@ class Informants:
 
     async def _follow(self, address: str) -> None:
         attempts = 0
-        told = False
+        is_failing = False
         while len(self.addresses) == 1 or attempts < self._settings.reload_attempts:
             attempts += 1
             try:
                 await self._fetch(address)
+            except ListenerFailed as error:
+                self._record.failed(str(error))
+                if not is_failing:
+                    _log.warning("listener does not answer", reason=str(error))
+                is_failing = True
+            else:
                 self.heard = True
+                self._record.succeeded()
                 if len(self.addresses) > 1 or not self._settings.repeat_reload:
                     return
-            except ListenerFailed as error:
-                if not told:
-                    _log.warning("listener does not answer", reason=str(error))
-                told = True
             await asyncio.sleep(self._settings.reload_interval / 1000)
 
     async def _fetch(self, address: str) -> None:
@@ -65,17 +76,14 @@ class Informants:
             listed = await self._ask(session, address, "get-services")
         if not isinstance(listed, list) or not all(_is_flat(item) for item in listed):
             raise ListenerFailed(f"{address}: its answer is not a list of services with text for each parameter")
-        for parameters in listed:
-            self._register(parameters)
+        self.take(listed)
         _log.info("services fetched", listener=address, services=len(listed))
 
-    def _register(self, parameters: dict[str, str]) -> None:
-        try:
-            service = parse(parameters, self._settings.defaults)
-            if service.replicas != 0 and self._settings.takes(service):
-                self._registry.put(Entry(service, Origin.API, self._registry.created_at(time.time()), parameters))
-        except (InvalidService, OwnedElsewhere) as error:
-            _log.warning("service of a listener is not used", reason=str(error))
+    def take(self, listed: Iterable[Mapping[str, str]]) -> None:
+        """Admit the services of one listing, each given as its parameters."""
+        for parameters in listed:
+            created = self._admission.registry.created_at(time.time())
+            self._admission.admit_listed(ServiceRequest(Origin.API, created, parameters))
 
     async def _asked(self, session: aiohttp.ClientSession, address: str) -> str | None:
         """Why it did not do it."""

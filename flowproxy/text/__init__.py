@@ -1,5 +1,4 @@
-"""What single texts mean: lines and expressions of HAProxy, regular expressions, paths, password hashes, and the
-secrets in them.
+"""Single texts: lines and expressions of HAProxy, regular expressions, paths, password hashes, and secrets in them.
 
-Pure; it knows neither services nor routes.
+Pure: it does no I/O, and knows neither services nor routes.
 """

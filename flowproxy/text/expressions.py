@@ -1,6 +1,7 @@
-"""Expressions, formats and conditions of HAProxy that read only the request and the response, for `safe`.
+"""Expressions, formats and conditions of HAProxy that read only the request and the response.
 
-A fetch or a converter that is not on the list is refused, as is whatever is not understood.
+`safe` allows no others: fetches and converters that are not listed here are refused, as is everything that is not
+understood.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from typing import TypeAlias
 
-from flowproxy.text.patterns import cost_of
+from flowproxy.text.patterns.cost import cost_of
 
 _LONGEST_PATTERN = 256
-_MOST_STEPS = 500_000  # they are reckoned for 4,096 characters, and a header may have four times as many
+_MOST_STEPS = 500_000  # counted for 4,096 characters; a header may have four times as many
 _FIRST_ARGUMENT = re.compile(r"(?P<quote>['\"])(?P<quoted>[^'\"]*)(?P=quote)(?=,|$)|(?P<bare>[^'\",]*)(?=,|$)")
-_spent: ContextVar[list[int]] = ContextVar("spent")  # steps of each pattern that was checked
+_spent: ContextVar[list[int]] = ContextVar("spent")  # steps of each pattern that has been checked
 ACL_NAME = re.compile(r"[A-Za-z0-9_.:-]+")
 VARIABLE = re.compile(r"(?:txn|req|res)\.[A-Za-z0-9_.]+")
 _COMPARED = "(?:_(?:beg|dir|dom|end|len|reg|sub))?"
@@ -48,13 +49,13 @@ Rest: TypeAlias = Sequence[str]
 
 
 class Cursor:
-    """The words of one line behind its directive, taken one by one."""
+    """Reads the words of one line after its directive, one by one."""
 
     def __init__(self, words: Rest) -> None:
         self._words = list(words)
 
     def next(self, what: str) -> str:
-        """Take the next word. Raises ValueError that it is missing."""
+        """Take the next word. Raises ValueError if it is missing."""
         if not self._words:
             raise ValueError(f"{what} is missing")
         return self._words.pop(0)
@@ -69,12 +70,12 @@ class Cursor:
         return words
 
     def end(self) -> None:
-        """Require that nothing is left. What is left is not quoted: it may be a part of a secret."""
+        """Require that nothing is left. The error does not quote what is left, which may be part of a secret."""
         if self._words:
             raise ValueError("has more words than it can have; put a value with spaces into quotes")
 
     def condition(self) -> None:
-        """Require a condition, or nothing, up to the end."""
+        """Require that a condition or nothing follows up to the end."""
         if self.take("if", "unless"):
             check_condition(self.rest())
         self.end()
@@ -82,7 +83,7 @@ class Cursor:
 
 @contextlib.contextmanager
 def pattern_budget() -> Iterator[None]:
-    """Bound what all regular expressions that are checked in this block may cost one request together."""
+    """Limit what all regular expressions that are checked in this block may cost one request together."""
     token = _spent.set([])
     try:
         yield
@@ -107,7 +108,7 @@ def check_pattern(pattern: str) -> None:
 
 
 def check_expression(text: str) -> str:
-    """Check a fetch with its converters; return the name of the fetch."""
+    """Check a fetch with its converters; return the name of the fetch. Raises ValueError."""
     name, end = _read_expression(text, 0)
     if end != len(text):
         raise ValueError("an expression goes on where it should end")
@@ -149,7 +150,7 @@ def _check_converter(name: str, arguments: str) -> None:
 
 
 def _first_argument(arguments: str) -> str:
-    """The first of the arguments of a converter, which quotes may enclose (configuration manual, 2.2)."""
+    """Return the first argument of a converter, which may be quoted (configuration manual, 2.2)."""
     found = _FIRST_ARGUMENT.match(arguments)
     if found is None:
         raise ValueError("has a converter whose first argument is not understood")
@@ -157,7 +158,7 @@ def _first_argument(arguments: str) -> str:
 
 
 def check_format(text: str, aliases: re.Pattern[str] = _ALIAS) -> None:
-    """A log-format: text, `%%`, `%[expression]` and a few variables, each with flags or without."""
+    """Check a log-format: text, `%%`, `%[expression]`, and variables with or without flags. Raises ValueError."""
     position = 0
     while (position := text.find("%", position)) >= 0:
         position += 1
@@ -178,6 +179,7 @@ def check_format(text: str, aliases: re.Pattern[str] = _ALIAS) -> None:
 
 
 def check_condition(words: Rest) -> None:
+    """Check the words after `if` or `unless`. Raises ValueError."""
     if not words:
         raise ValueError("a condition is missing behind `if` or `unless`")
     position = 0
@@ -195,7 +197,7 @@ def check_condition(words: Rest) -> None:
 
 
 def check_acl(words: Rest) -> None:
-    """An expression, flags, and the values that it is compared with."""
+    """Check an expression, its flags and the values that it is compared with. Raises ValueError."""
     cursor = Cursor(words)
     name = check_expression(cursor.next("what to compare"))
     compared = "reg" if name.endswith("_reg") else ""
@@ -213,17 +215,19 @@ def check_acl(words: Rest) -> None:
 
 
 def word_of(allowed: frozenset[str], word: str) -> str:
+    """Return the word. Raises ValueError if it is not one of the allowed ones."""
     if word not in allowed:
         raise ValueError(f"`{shown_name(word)}` is not one of {', '.join(sorted(allowed))}")
     return word
 
 
 def matching(pattern: re.Pattern[str], word: str, what: str) -> str:
+    """Return the word. Raises ValueError, naming `what`, if it does not match the whole pattern."""
     if not pattern.fullmatch(word):
         raise ValueError(f"{what} is wrong")
     return word
 
 
 def shown_name(word: str) -> str:
-    """A word that an error may repeat: a name, and not a value that may be secret."""
+    """Return a word as an error may show it: names as they are, anything that may be a secret value as `…`."""
     return word[:40] if re.fullmatch(r"[A-Za-z0-9_.-]+", word[:40]) else "…"

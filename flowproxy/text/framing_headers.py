@@ -1,8 +1,8 @@
-"""Headers that HAProxy frames messages by: a service that wrote them could split the messages of a connection."""
+"""Headers that HAProxy frames messages by. A service that wrote them could split the messages of a connection."""
 
 from __future__ import annotations
 
-from flowproxy.text.patterns import is_found
+from flowproxy.text.patterns.search import is_found
 
 FRAMING = (
     "Connection",
@@ -20,8 +20,12 @@ _LOWER = tuple(name.lower() for name in FRAMING)
 def require_no_framing(name: str, method: str = "str") -> None:
     """Check the name of a header that is written or deleted.
 
-    `method` is how HAProxy compares it with the names of a message: str, beg, end, sub or reg. Raises ValueError when
-    it may be one that HAProxy frames messages by.
+    Args:
+        name: the name or pattern.
+        method: how HAProxy compares it with the names in a message: str, beg, end, sub or reg.
+
+    Raises:
+        ValueError: it may match a header that HAProxy frames messages by.
     """
     for framing in _LOWER:
         if _may_match(framing, name, method):

@@ -1,7 +1,7 @@
 """Lines of HAProxy configuration that a service writes itself, as HAProxy reads them (configuration manual, 2.2).
 
-Every place where a value of a parameter reaches HAProxy as configuration is decided on here: what a line's words are,
-whether it has HAProxy read files, and which addresses no line may hold. What `safe` allows is in `safe`.
+This module knows what the words of a line are, whether it makes HAProxy read files, and which addresses no line may
+contain. `safe_lines` knows what `safe` allows.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
-# What FLOWPROXY_RAW_CONFIG allows: no configuration, the directives of `safe`, or any that HAProxy accepts.
+# What FLOWPROXY_RAW_CONFIG allows: no configuration, the directives of `safe_lines`, or all that HAProxy accepts.
 Level: TypeAlias = Literal["none", "safe", "all"]
 
 _SPACE = " \t\n\v\f\r"
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", " ": " ", "\\": "\\", "#": "#", "'": "'", '"': '"', "$": "$"}
 _HEX = re.compile(r"[0-9A-Fa-f]{2}")
 
-# Address families of HAProxy that lead to a socket or a descriptor of this machine rather than over the network, and
-# what may stand in front of them (configuration manual, 11.1). A path alone is a Unix socket too.
+# Address families of HAProxy that lead to a socket or a descriptor of this machine instead of the network
+# (configuration manual, 11.1). A path alone is a Unix socket too.
 _LOCAL_FAMILY = re.compile(r"(?<![A-Za-z0-9_.-])(?:unix|abnsz?|uxst|uxdg|fd|sockpair|ring|rhttp|rev)@", re.IGNORECASE)
 _WITH_ADDRESSES = frozenset(
     "bind default-server dispatch http-check log log-stderr mailer nameserver peer server server-template source"
@@ -35,7 +35,7 @@ _READING_WORDS = frozenset(
 
 
 class Word(NamedTuple):
-    """One word of a line: what HAProxy reads, and where it stands in the line as it was written."""
+    """One word of a line: the text that HAProxy reads, and its position in the line as written."""
 
     text: str
     start: int
@@ -79,7 +79,7 @@ def words_of(line: str) -> list[Word]:
 
 
 def _escaped(line: str, position: int) -> tuple[str, int]:
-    """Return what the backslash at this position and what follows it stand for, and where the line goes on."""
+    """Return the character that the escape at this position stands for, and the position after it."""
     following = line[position + 1 : position + 2]
     if following == "x":
         digits = line[position + 2 : position + 4]
@@ -99,9 +99,9 @@ def texts_of(line: str) -> list[str]:
 
 
 def reads_files(line: str) -> bool:
-    """Whether a line has HAProxy read a file, a variable of the environment, or what belongs to others.
+    """Return whether a line makes HAProxy read a file, a variable of the environment, or data of other services.
 
-    What HAProxy complains of in such a line may quote what it has read. A line that cannot be taken apart counts.
+    HAProxy's complaint about such a line may quote what it has read. A line that cannot be parsed counts as one.
     """
     try:
         words = texts_of(line)
@@ -111,10 +111,12 @@ def reads_files(line: str) -> bool:
 
 
 def require_network_addresses(lines: Iterable[str]) -> None:
-    """Refuse lines that lead to a local socket: HAProxy's own, those between its frontends, any other.
+    """Refuse lines that lead to a local socket: one of HAProxy or any other.
 
-    That holds whatever FLOWPROXY_RAW_CONFIG allows: whoever reaches HAProxy's admin socket can do everything. Raises
-    ValueError with the line's directive and what to write instead.
+    This does not depend on FLOWPROXY_RAW_CONFIG: a client of HAProxy's admin socket can do everything.
+
+    Raises:
+        ValueError: with the directive of the line, and what to write instead.
     """
     for line in lines:
         words = texts_of(line)

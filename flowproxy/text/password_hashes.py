@@ -1,7 +1,7 @@
-"""Which hashes of passwords a service may bring: HAProxy computes one in its traffic thread for each request.
+"""The password hashes that a service may use. HAProxy computes one in its traffic thread for each request.
 
-What one costs depends on the hash, which its author chooses. So a hash is taken when crypt() needs less than about 8 ms
-for it, and refused when its kind or its rounds are not known to be that cheap.
+The cost depends on the hash, which its author chooses. A hash is accepted when crypt() needs less than about 8 ms for
+it, and refused when its kind or its rounds are not known to be that cheap.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import re
 MOST_ROUNDS, MOST_BCRYPT_COST = 10_000, 6
 
 _ACCEPTED = re.compile(
-    r"[^$_].*"  # the DES of old, or nothing that crypt() knows
+    r"[^$_].*"  # traditional DES, or something that crypt() does not know
     r"|\$1\$.*"
-    r"|\$[56]\$(?!rounds=).*"  # without a number: 5,000 rounds
+    r"|\$[56]\$(?!rounds=).*"  # 5,000 rounds by default
     r"|\$[56]\$rounds=(?P<rounds>[0-9]{1,5})\$.*"
     r"|\$2[aby]\$(?P<cost>[0-9]{2})\$.*"
-    r"|\$9\$.*",  # of routers; crypt() does not know it, and lets nobody in
+    r"|\$9\$.*",  # a format of routers, which crypt() does not know, so that no password matches
     re.DOTALL,
 )
 ACCEPTED = (
@@ -26,7 +26,7 @@ ACCEPTED = (
 
 
 def is_cheap(crypt_hash: str) -> bool:
-    """Return whether crypt() needs less than about 8 ms for a password of usual length."""
+    """Return whether crypt() needs less than about 8 ms for a password of ordinary length."""
     found = _ACCEPTED.fullmatch(crypt_hash)
     if not found:
         return False

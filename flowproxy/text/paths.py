@@ -1,4 +1,4 @@
-"""A path as services may read it: what decides where what looks like another path must not go."""
+"""The normal form of a path, as a service may read it: other spellings of a path must not pass its protection."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import re
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
-# What makes a path one that can be read in another way.
+# Characters that let a path be read in another way.
 ODD = r"//|/\.|[%;\\]"
 
-_DEPTH = 8  # a path that climbs up more often, one step inside the other, has no normal form
+_DEPTH = 8  # a path with more nested `..` has no normal form
 _SEGMENT_AND_BACK = r"/(?!\.\.?(?:/|$))[^/]+/\.\.(?=/|$)"
-# Patterns and what each of their matches becomes, one after the other (configuration manual, 7.3.1, `regsub`).
+# Patterns with their replacements, applied one after the other (configuration manual, 7.3.1, `regsub`).
 STEPS = (
-    (r";[^/]*", ""),  # parameters of a segment, which some servers leave out
+    (r";[^/]*", ""),  # parameters of a segment, which some servers ignore
     (r"[/\\]+", "/"),
     (r"(?:/\.)+(?=/|$)", ""),
     *((_SEGMENT_AND_BACK, ""),) * _DEPTH,
     (r"^(?:/\.\.)+(?=/|$)", ""),
     (r"^$", "/"),
 )
-# Of the path without escapes: what a segment `..` climbs up from is read in several ways beside these.
+# `..` in the decoded path. Beside what UNCERTAIN matches, servers differ in what it climbs up from.
 CLIMBING = r"[/\\]\.\.(?:[/\\;]|$)"
 UNCERTAIN = r"//|[\\;]|%2[fF]|%5[cC]|%3[bB]"
 BROKEN = r"%00|%(?![0-9a-fA-F]{2})"
@@ -30,7 +30,7 @@ BROKEN = r"%00|%(?![0-9a-fA-F]{2})"
 def normal(path: str) -> str | None:
     """Return a path without escapes, parameters, empty segments and dots; None if it can be read in several ways.
 
-    The result is for comparing alone. templates/frontend/normal.cfg.j2 says the same to HAProxy.
+    The result serves comparisons only. templates/frontend/normal.cfg.j2 does the same in HAProxy.
     """
     if not re.search(ODD, path):
         return path
@@ -45,6 +45,6 @@ def normal(path: str) -> str | None:
 
 
 def comparable(value: str) -> str:
-    """Return what a path in a service's parameters is in normal forms; itself where that cannot be written down."""
+    """Return the normal form of a path in a service's parameters; the path itself if the form is not printable."""
     form = normal(value)
     return form if form is not None and form.isprintable() else value

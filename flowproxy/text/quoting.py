@@ -1,62 +1,64 @@
-"""What a word of HAProxy configuration may be, and how it is written (HAProxy configuration manual, 2.2)."""
+"""Quoting for HAProxy's configuration and runtime API (configuration manual, 2.2)."""
 
 from __future__ import annotations
 
 import re
 
+from flowproxy.text.control_characters import holds_control_character, without_control_characters
+
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=*?!<>~^|-]+")
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f]")
 _CLI_PLAIN = re.compile(r"[A-Za-z0-9_./:?*=,@%-]")
 
 
+def _checked(value: object) -> str:
+    """Return the text of a value. Raises ValueError for control characters, which no configuration can contain."""
+    text = str(value)
+    if holds_control_character(text):
+        raise ValueError(f"{text!r} holds a control character, which HAProxy's configuration cannot")
+    return text
+
+
 def word(value: object) -> str:
-    """One argument of a configuration line, quoted where HAProxy would otherwise read it as several or as
-    something else.
+    """Return one argument of a configuration line, quoted where HAProxy would read it otherwise.
 
     Strong quotes are used: nothing inside them is special, neither `$` nor a backslash. A single quote is written
-    outside of them. Raises ValueError for control characters, which no argument can hold.
+    outside of them. Raises ValueError for control characters.
     """
-    text = str(value)
-    if _FORBIDDEN.search(text):
-        raise ValueError(f"{text!r} holds a control character, which HAProxy's configuration cannot")
+    text = _checked(value)
     if _PLAIN.fullmatch(text):
         return text
     return "'" + text.replace("'", "'\"'\"'") + "'"
 
 
 def words(value: object) -> str:
-    """Several arguments of a configuration line, separated by spaces."""
+    """Return several arguments of a configuration line, which are separated by spaces."""
     return " ".join(word(item) for item in str(value).split())
 
 
 def argument(value: object) -> str:
-    """An argument of a sample fetch or converter, as it stands inside the word of the expression (manual, 2.2)."""
+    """Return an argument of a sample fetch or converter, as it stands inside the word of the expression."""
     return "'" + str(value).replace("'", "'\\''") + "'"
 
 
 def weak(value: object) -> str:
-    """A word in weak quotes: what an expression with quoted arguments is written in."""
-    text = str(value)
-    if _FORBIDDEN.search(text):
-        raise ValueError(f"{text!r} holds a control character, which HAProxy's configuration cannot")
+    """Return a word in weak quotes, as an expression with quoted arguments needs it. Raises ValueError."""
+    text = _checked(value)
     return '"' + re.sub(r'(["\\$])', r"\\\1", text) + '"'
 
 
 def duration(value: object) -> str:
-    """A time; without a unit it is in seconds."""
+    """Return a time; a number without a unit is in seconds."""
     text = str(value)
     return word(f"{text}s" if text.isdigit() else text)
 
 
 def line(value: object) -> str:
-    """The rest of a line that a user wrote as HAProxy configuration. It stays one line, and `$` reads no
-    variable of ours.
+    """Return the rest of a line that a user wrote as HAProxy configuration, so that `$` reads no variable.
 
-    HAProxy puts the environment into double quotes only (configuration manual, 2.3), so that is where `$` is escaped.
+    HAProxy expands variables only inside double quotes (configuration manual, 2.3), so `$` is escaped there. Raises
+    ValueError for control characters: the text stays on one line.
     """
-    text = str(value)
-    if _FORBIDDEN.search(text):
-        raise ValueError(f"{text!r} holds a control character, which HAProxy's configuration cannot")
+    text = _checked(value)
     written, quote, escaped = [], "", False
     for character in text:
         if escaped:
@@ -81,9 +83,9 @@ _KEYWORD = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
 def keyword(line: str) -> str | None:
-    """The first word of a line of configuration, None of a comment or an empty line.
+    """Return the first word of a line of configuration; None for a comment or an empty line.
 
-    Raises ValueError when it is written so that HAProxy reads another one, or is one that steers how the file is read
+    Raises ValueError for a word that HAProxy could read as another one, or that controls how the file is read
     (configuration manual, 2.2 and 2.4).
     """
     words = line.split(None, 1)
@@ -95,11 +97,10 @@ def keyword(line: str) -> str | None:
 
 
 def comment(value: object) -> str:
-    """A value inside a comment: on one line whatever it holds."""
-    return _FORBIDDEN.sub(" ", str(value))
+    """Return a value as a comment, on one line whatever it contains."""
+    return without_control_characters(str(value))
 
 
 def cli_word(value: str) -> str:
-    """One argument of a runtime command: a backslash keeps the next character from being special (management
-    guide, 9.3)."""
+    """Return one argument of a runtime command, with a backslash before special characters (management guide, 9.3)."""
     return "".join(c if _CLI_PLAIN.match(c) else "\\" + c for c in value)

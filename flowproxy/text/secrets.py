@@ -1,7 +1,7 @@
-"""What must not be shown: passwords, tokens and keys, in answers of the API, in the log and in errors.
+"""Hides passwords, tokens and keys in answers of the API, in the log and in errors.
 
-A secret is known by what it stands behind: the name of a parameter, of a header, of a variable. Configuration is taken
-apart as HAProxy does (`raw.words_of`), so that quotes hide no name from us.
+A secret is recognized by the name before it: of a parameter, a header or a variable. Configuration is split into words
+as HAProxy does it (`lines.words_of`), so that quotes hide no name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from flowproxy.text.lines import words_of
 HIDDEN = "(hidden)"
 
 _PARAMETERS = frozenset({"users", "servicecert", "grouptoken"})
-# They sound like secrets and are names or switches.
+# Names that sound like secrets, of parameters that are names or switches.
 _NO_SECRETS = frozenset({"userssecret", "userspassencrypted", "ignoreauthorization", "sessiontype"})
 _WITH_HEADERS = frozenset(
     "addheader setheader addreqheader setreqheader addresheader setresheader delreqheader delresheader".split()
@@ -40,7 +40,7 @@ _SCHEME = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _NAMED_VALUE = re.compile(r"(?<![A-Za-z0-9_.-])(?P<name>[A-Za-z0-9_.-]{1,64})(?P<between>\s*[:=]\s*|\s+)(?=\S)")
-# Only lines that hold one of these are taken apart, and those where a quote or a backslash hides it.
+# Only lines that contain one of these are parsed, and lines where quotes or backslashes hide one.
 _SUSPECT = (
     "auth cook credential digest hmac jwt key pass pwd secret session signature token basic bearer negotiate :// aes_"
     " \\x".split()
@@ -48,14 +48,14 @@ _SUSPECT = (
 _QUOTING = re.compile(r"[\"'\\]")
 _HEXADECIMAL = re.compile(r"\\x([0-9A-Fa-f]{2})")
 
-# Where the secret values begin that a word, by its number, names; None where it names none.
+# Given words and the number of one, returns the number of the first secret value that it names, or None.
 _Rule: TypeAlias = Callable[[Sequence[str], int], int | None]
 
 
 def is_secret(parameter: str) -> bool:
     """Return whether the value of a parameter, by its public name with or without an index, must not be shown.
 
-    A name that is no parameter of ours is judged by its words: `password`, `token`, `apiKey`.
+    An unknown parameter is judged by the words of its name: `password`, `token`, `apiKey`.
     """
     base = parameter.partition(".")[0]
     if base.lower() in _PARAMETERS:
@@ -64,18 +64,18 @@ def is_secret(parameter: str) -> bool:
 
 
 def is_secret_name(name: str) -> bool:
-    """Return whether what stands under this name of a header, a variable or a parameter must not be shown."""
+    """Return whether the value of a header, a variable or a parameter of this name must not be shown."""
     parts = {part.lower() for part in _PARTS.findall(name) if not part.isdigit()}
     return parts != {"key"} and not parts.isdisjoint(_SECRET_PARTS)
 
 
 def shown(parameters: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameters as others may read them."""
+    """Return the parameters with their secrets hidden."""
     return {name: shown_value(name, value) for name, value in parameters.items()}
 
 
 def shown_value(parameter: str, value: str) -> str:
-    """Return the value of a parameter as others may read it."""
+    """Return the value of a parameter with its secrets hidden."""
     base = parameter.partition(".")[0].lower()
     if is_secret(parameter):
         return HIDDEN
@@ -87,17 +87,17 @@ def shown_value(parameter: str, value: str) -> str:
 
 
 def header_value(name: str, value: str) -> str:
-    """Return the value of a header as others may read it."""
+    """Return the value of a header with its secrets hidden."""
     return HIDDEN if is_secret_name(name) else _without_patterns(value)
 
 
 def without_secrets(configuration: str) -> str:
-    """Return lines of HAProxy configuration as others may read them."""
+    """Return lines of HAProxy configuration with their secrets hidden."""
     return "\n".join(_hidden(line, _in_line) if _is_suspect(line) else line for line in configuration.split("\n"))
 
 
 def without_secrets_of(line: str, complaint: str) -> str:
-    """Return what HAProxy says of a line, without what the line keeps secret."""
+    """Return HAProxy's complaint about a line, without the secrets of that line."""
     try:
         words = words_of(line)
     except ValueError:
@@ -109,13 +109,13 @@ def without_secrets_of(line: str, complaint: str) -> str:
         if shown_word != word.text:
             hidden |= _pieces(word.text) - _pieces(shown_word)
     for piece in sorted(hidden, key=len, reverse=True):
-        # A short one may be a part of any word; HAProxy quotes it.
+        # A short one may be part of any word, but HAProxy quotes it.
         complaint = complaint.replace(piece if len(piece) > 3 else f"'{piece}'", HIDDEN)
     return _without_patterns(complaint)
 
 
 def without_secrets_in_text(text: str) -> str:
-    """Return a text that quotes values, up to the first that stands behind a secret name."""
+    """Return a text that quotes values, up to the first value with a secret name."""
     plain = _QUOTING.sub("", _HEXADECIMAL.sub(lambda found: chr(int(found[1], 16)), text))
     for found in _NAMED_VALUE.finditer(plain):
         if is_secret_name(found["name"]):
@@ -124,7 +124,7 @@ def without_secrets_in_text(text: str) -> str:
 
 
 def _pieces(text: str) -> set[str]:
-    """A text, and what an error may quote of it alone."""
+    """Return a text and the parts of it that an error may quote alone."""
     return {text, *re.split(r"[\s:=,()@/]+", text)} - {""}
 
 
@@ -139,7 +139,7 @@ def _hides_something(lowered: str) -> bool:
 
 
 def _hidden(line: str, begin: _Rule) -> str:
-    """A line with its secret words hidden, and everything behind a secret name in its comment."""
+    """Return a line with its secret words hidden, and with everything after a secret name in its comment."""
     try:
         words = words_of(line)
     except ValueError:
@@ -155,7 +155,7 @@ def _hidden(line: str, begin: _Rule) -> str:
 
 
 def _in_line(words: Sequence[str], number: int) -> int | None:
-    """Where values begin that a word of a line of configuration names as secret."""
+    """Return where the values begin that a word of a configuration line names as secret."""
     word = words[number]
     if word in _PASSWORDS or (word == "auth" and number and words[number - 1] == "stats"):
         return number + 1
@@ -165,13 +165,13 @@ def _in_line(words: Sequence[str], number: int) -> int | None:
 
 
 def _in_headers(words: Sequence[str], number: int) -> int | None:
-    """Likewise of `Name value`; any separator may stand between several."""
+    """Return the same for headers as `Name value`, of which several may stand with any separator between them."""
     last = re.split(r"[^A-Za-z0-9_.-]", words[number])[-1]
     return number + 1 if is_secret_name(last) or _names_a_secret(words[number]) else None
 
 
 def _secret_words(words: Sequence[str], begin: _Rule) -> Iterator[int]:
-    """The numbers of the secret words: values up to a condition, and without the flags of a comparison."""
+    """Yield the numbers of the secret words: values up to a condition, without the flags of a comparison."""
     number = 0
     while number < len(words):
         first = begin(words, number)
@@ -194,11 +194,11 @@ def _is_of_a_secret(found: re.Match[str]) -> bool:
 
 
 def _without_patterns(text: str) -> str:
-    """A text without what looks like a secret wherever it stands."""
+    """Return a text without the parts that look like a secret wherever they stand."""
     text = _IN_URL.sub(f"{HIDDEN}@", text)
     text = _KEYED.sub(rf"\g<name>({HIDDEN})", text)
     text = _SCHEME.sub(rf"\g<scheme>\g<space>{HIDDEN}", text)
-    if "\n" in text:  # the lines of a request, within a word
+    if "\n" in text:  # the lines of a request inside one word
         for found in _NAMED_VALUE.finditer(text):
             if is_secret_name(found["name"]):
                 return f"{text[: found.end()]}{HIDDEN}"

@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 import time
 
+from configurations import RENDERER
+
 from flowproxy.haproxy.drift import find_drift
+from flowproxy.haproxy.inspection import seen_in
 from flowproxy.haproxy.plan import Running
-from flowproxy.haproxy.proxy import seen_in
-from flowproxy.rendering.configuration import Configuration, Renderer
-from flowproxy.routing.table import compile_routes
+from flowproxy.rendering.configuration import Configuration
+from flowproxy.routing.compile import compile_routes
 from flowproxy.services.model import Candidate, Endpoint
 from flowproxy.services.parse import parse
-from flowproxy.settings import Settings
 
 ADDRESSES = ("10.0.0.1", "10.0.0.2")
 
@@ -21,7 +22,7 @@ def configuration(services: int) -> Configuration:
     names = [f"s{number}" for number in range(services)]
     candidates = [Candidate(parse({"serviceName": name, "servicePath": f"/{name}", "port": "80"}), 0) for name in names]
     placed = {name: tuple(map(Endpoint.of_address, ADDRESSES)) for name in names}
-    return Renderer(Settings()).render(compile_routes(candidates), placed)
+    return RENDERER.render(compile_routes(candidates), placed)
 
 
 def answers(configuration: Configuration) -> list[str]:

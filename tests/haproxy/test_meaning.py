@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from routing_cases import CANDIDATES, REQUESTS, described_candidates
 from support import rounds
 
-from flowproxy.routing.table import Request, compile_routes, match
+from flowproxy.routing.compile import compile_routes
+from flowproxy.routing.conditions import Request
+from flowproxy.routing.meaning import match
 from flowproxy.services.model import Candidate
 
 

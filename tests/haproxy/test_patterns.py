@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 import pytest
 from controller import Answer, Controller, Origin, fetch
 
-from flowproxy.text.patterns import MOST_STEPS, steps_of
+from flowproxy.text.patterns.cost import steps_of
+from flowproxy.text.patterns.limits import MOST_STEPS
 
 Origins = Callable[[str], Origin]
 OUT = {"outboundHostname": "127.0.0.1"}

@@ -15,7 +15,7 @@ from certificates import make_certificate
 from controller import Answer, Controller, Origin, Running, Tls, fetch
 from support import eventually, rounds
 
-from flowproxy.rendering.templates import OURS
+from flowproxy.control.template_files import OURS
 
 Origins = Callable[[str], Origin]
 FOLDER = "the folder of certificates"

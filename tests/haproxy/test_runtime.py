@@ -9,7 +9,7 @@ from controller import Controller, Origin, Tls
 from support import eventually
 
 from flowproxy.haproxy.commands import server_states
-from flowproxy.rendering.configuration import MAPS
+from flowproxy.routing.meaning import STAGES
 
 Origins = Callable[[str], Origin]
 
@@ -17,7 +17,7 @@ Origins = Callable[[str], Origin]
 def shown(controller: Controller) -> tuple[dict[str, list[str]], dict[str, list[tuple[str, str, str]]]]:
     """Map entries, and servers that may get requests, as HAProxy shows them."""
     entries = {}
-    for name in MAPS:
+    for name in STAGES:
         lines = controller.ask(f"show map maps/{name}.map").splitlines()
         entries[name] = sorted(line.partition(" ")[2] for line in lines if line)
     servers = {}

@@ -171,13 +171,13 @@ def test_one_of_a_service_is_refused_with_that_service_alone(tls: Tls, origin: O
     assert tls.reconfigure("bad", serviceCert=good.replace("\n", "\\n"), **given).status == 200
 
     answer = tls.reconfigure("bad", serviceCert=weak("rsa1024").replace("\n", "\\n"), **given)
-    assert answer.status == 500
+    assert answer.status == 400
     assert answer.json["Message"].startswith("serviceCert: HAProxy does not take it: unable to load")
     assert tls.serial("bad.org") == serial
     assert tls.get("/", host="bad.org").status == 200
     _innocents_come(tls, port, "web")
     answer = tls.reconfigure("worse", serviceCert=weak("rsa1024").replace("\n", "\\n"), **given)
-    assert answer.status == 500
+    assert answer.status == 400
     assert [service["name"] for service in tls.api("/v1/services").json] == ["bad", "web"]
 
 

@@ -1,4 +1,4 @@
-"""A loop that fails is run again."""
+"""Background loops that fail run again."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from flowproxy import background
-from flowproxy.background import Background
+from flowproxy.background import Background, WakeUp
 
 
-def test_a_mistake_is_counted_and_the_loop_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_is_counted_and_the_loop_runs_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "_FIRST_PAUSE_SECONDS", 0.001)
     loops, runs = Background(), 0
 
@@ -25,7 +25,7 @@ def test_a_mistake_is_counted_and_the_loop_goes_on(monkeypatch: pytest.MonkeyPat
     assert loops.failures == {"names": 2}
 
 
-def test_it_ends_when_it_is_cancelled() -> None:
+def test_a_loop_ends_when_it_is_cancelled() -> None:
     loops = Background()
 
     async def cancelled() -> None:
@@ -35,3 +35,12 @@ def test_it_ends_when_it_is_cancelled() -> None:
     with pytest.raises(TimeoutError):
         asyncio.run(cancelled())
     assert loops.failures == {}
+
+
+async def test_a_wake_up_call_is_not_missed_and_used_up_by_one_wait() -> None:
+    wake_up = WakeUp()
+    wake_up.call()
+
+    assert wake_up.is_called
+    assert await wake_up.wait()
+    assert not await wake_up.wait(within=0.01)

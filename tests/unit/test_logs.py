@@ -1,4 +1,4 @@
-"""What libraries report: in short, and not too often."""
+"""Reports of libraries: short, without secrets, and not too often."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _failure() -> ValueError:
         return error
 
 
-def test_an_event_passes_once_in_a_while() -> None:
+def test_an_event_passes_once_per_interval() -> None:
     now = 0.0
     throttle = Throttle(10, lambda: now)
     assert [throttle.held_back("a"), throttle.held_back("a"), throttle.held_back("b")] == [0, None, 0]
@@ -30,7 +30,7 @@ def test_an_event_passes_once_in_a_while() -> None:
     assert [throttle.held_back("a"), throttle.held_back("a")] == [2, None]
 
 
-def test_a_message_of_a_library_names_the_error_but_does_not_quote_it() -> None:
+def test_a_library_message_names_the_error_but_does_not_quote_it() -> None:
     structlog.reset_defaults()
     logger = logging.Logger("aiohttp.server")  # noqa: LOG001 - not that of other tests
     logger.addHandler(LibraryLog())
@@ -45,7 +45,7 @@ def test_a_message_of_a_library_names_the_error_but_does_not_quote_it() -> None:
     assert SECRET not in str(lines)
 
 
-def test_a_failure_of_the_loop_is_one_line() -> None:
+def test_a_failure_of_the_event_loop_is_one_line() -> None:
     loop = asyncio.new_event_loop()
     report = LoopFailures()
     with capture_logs() as lines:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flowproxy.api.cross_site import Asked, objection
+from flowproxy.api.cross_site import Caller, objection
 
 HOSTS = frozenset({"proxy", "tasks.proxy", "api.example.org"})
 CHANGE = "/v1/docker-flow-proxy/reconfigure"
@@ -12,7 +12,7 @@ BROWSER = {"user-agent": "Mozilla/5.0 (X11)", "accept-language": "en"}
 
 
 def _objection(headers: dict[str, str], path: str = CHANGE, method: str = "GET") -> str | None:
-    return objection(Asked(method, path, {"host": "10.0.0.5:8080"} | headers), HOSTS)
+    return objection(Caller(method, path, {"host": "10.0.0.5:8080"} | headers), HOSTS)
 
 
 @pytest.mark.parametrize("host", ["proxy:8080", "x.org", "", "proxy.evil.org", "[", "a b"])

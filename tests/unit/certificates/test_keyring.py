@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from certificates import make_certificate
+from support import eventually
 
+from flowproxy.certificates import keyring, watch
 from flowproxy.certificates.checks import CertificateChecks
 from flowproxy.certificates.keyring import Keyring
-from flowproxy.errors import InvalidCertificate, ProxyUnavailable, Rejected
+from flowproxy.errors import InvalidCertificate, NotStored, ProxyUnavailable, Rejected
 from flowproxy.services.certificate import Certificate
 from flowproxy.services.registry import Registry
 
@@ -23,9 +26,11 @@ class Judge:
 
     def __init__(self) -> None:
         self.away = False
+        self.asked = 0
 
     async def check(self, certificates: Sequence[Certificate]) -> None:
         await asyncio.sleep(0)
+        self.asked += 1
         if self.away:
             raise ProxyUnavailable("no program")
         if any(domain.startswith("bad") for certificate in certificates for domain in certificate.domains):
@@ -160,3 +165,73 @@ def test_of_two_with_one_name_that_of_the_folder_counts(keys: Keys) -> None:
     asyncio.run(keys.ring.look())
 
     assert keys.serials == {"cert-a": serial}
+
+
+def test_a_name_that_is_not_read_again_is_refused_with_the_reason(keys: Keys) -> None:
+    good, _ = make_certificate("a.org")
+    with pytest.raises(InvalidCertificate, match=r"names end with \.new are not read.*call it y\.new\.pem"):
+        asyncio.run(keys.ring.put("y.new", good))
+    (keys.folder / "folder").mkdir()
+    with pytest.raises(InvalidCertificate, match="is a folder; give another name"):
+        asyncio.run(keys.ring.put("folder", good))
+    assert keys.serials == {}
+
+
+def test_what_cannot_be_written_or_checked_is_not_the_callers_mistake(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, _ = make_certificate("a.org")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(keyring, "write_whole", full)
+        with pytest.raises(NotStored, match=r"a\.pem cannot be written: No space left on device"):
+            asyncio.run(keys.ring.put("a.pem", good))
+    with monkeypatch.context() as patched:
+        patched.setattr(keys.ring._checks, "refusals", full)
+        with pytest.raises(NotStored, match=r"cannot check certificate a\.pem: No space left on device"):
+            asyncio.run(keys.ring.put("a.pem", good))
+    assert keys.serials == {}
+
+
+async def test_a_file_that_comes_is_noticed_long_before_the_next_look_is_due(keys: Keys) -> None:
+    pem, serial = make_certificate("a.org")
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(keys.ring.run(3600))
+        (keys.folder / "a.pem").write_text(pem)
+        await _until(lambda: keys.serials == {"a.pem": serial})
+        (keys.folder / "a.pem").unlink()
+        await _until(lambda: keys.serials == {})
+        running.cancel()
+
+
+async def test_where_changes_are_not_reported_the_folder_is_looked_at_all_the_same(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a network file system that another machine writes to."""
+    monkeypatch.setattr(watch, "_begun", lambda _: None)
+    pem, serial = make_certificate("a.org")
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(keys.ring.run(0.05))
+        (keys.folder / "a.pem").write_text(pem)
+        await _until(lambda: keys.serials == {"a.pem": serial})
+        running.cancel()
+
+
+async def test_what_nobody_could_judge_is_looked_at_again_soon(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyring, "_RETRY_SECONDS", 0.05)
+    pem, serial = make_certificate("a.org")
+    keys.judge.away = True
+    (keys.folder / "a.pem").write_text(pem)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(keys.ring.run(3600))
+        await _until(lambda: keys.judge.asked > 1)
+        keys.judge.away = False
+        await _until(lambda: keys.serials == {"a.pem": serial})
+        running.cancel()
+
+
+async def _until(check: Callable[[], bool]) -> None:
+    await asyncio.to_thread(eventually, check)

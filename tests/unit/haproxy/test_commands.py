@@ -4,7 +4,7 @@ import pytest
 
 from flowproxy.haproxy.commands import commands, failed_reloads, fields, has_streams, old_workers, proofs, workers
 from flowproxy.haproxy.plan import AddEntry, AddServer, Change, RemoveEntry, RemoveServer, SetEntry
-from flowproxy.rendering.configuration import Server
+from flowproxy.rendering.servers import Server
 
 SERVER = Server("web.1.x", "10.0.0.1", 80)
 PROCESSES = """#<PID>          <type>          <reloads>       <uptime>        <version>

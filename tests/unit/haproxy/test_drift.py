@@ -16,7 +16,7 @@ from flowproxy.haproxy.plan import (
     SetCertificate,
     SetEntry,
 )
-from flowproxy.rendering.configuration import Server
+from flowproxy.rendering.servers import Server
 from flowproxy.services.certificate import read_certificate
 
 BACKEND = "web-be80_0"

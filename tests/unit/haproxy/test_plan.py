@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -8,26 +9,54 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import rounds
 
+from flowproxy.haproxy.drift import State, state
 from flowproxy.haproxy.plan import (
+    AddCertificate,
     AddEntry,
     AddServer,
     Cause,
+    Change,
     Nothing,
     Plan,
     Reload,
+    RemoveCertificate,
     RemoveEntry,
     RemoveServer,
     Running,
     Runtime,
+    SetCertificate,
     SetEntry,
-    applied,
     make_plan,
-    state,
 )
 from flowproxy.haproxy.plan import (
     described as in_words,
 )
-from flowproxy.rendering.configuration import Configuration, Server
+from flowproxy.rendering.configuration import Configuration
+from flowproxy.rendering.servers import Server
+
+
+def applied(before: State, changes: Iterable[Change]) -> State:
+    """The state after runtime changes."""
+    servers = {name: {server.name: server for server in listed} for name, listed in before.servers.items()}
+    maps = {name: dict(entries) for name, entries in before.maps.items()}
+    certificates = dict(before.certificates)
+    for change in changes:
+        match change:
+            case AddServer(backend, server):
+                servers.setdefault(backend, {})[server.name] = server
+            case RemoveServer(backend, server):
+                del servers[backend][server.name]
+            case AddEntry(name, key, value) | SetEntry(name, key, value):
+                maps[name][key] = value
+            case RemoveEntry(name, key):
+                del maps[name][key]
+            case AddCertificate(name, pem) | SetCertificate(name, pem):
+                certificates[name] = pem
+            case RemoveCertificate(name):
+                del certificates[name]
+    return State(
+        {name: tuple(sorted(listed.values())) for name, listed in servers.items() if listed}, maps, certificates
+    )
 
 
 def configuration(endpoints: dict[str, list[str]] | None = None, **paths: str) -> Configuration:

@@ -4,21 +4,24 @@ from pathlib import Path
 
 import jinja2
 from certificates import make_certificate
+from configurations import renderer
 from jinja2 import nodes
 
-from flowproxy.rendering.configuration import PAGES, Configuration, Renderer
-from flowproxy.rendering.templates import FILTERS, OURS
-from flowproxy.routing.table import compile_routes
+from flowproxy.control.template_files import OURS
+from flowproxy.rendering.configuration import Configuration
+from flowproxy.rendering.materials import PAGES
+from flowproxy.rendering.templates import FILTERS
+from flowproxy.routing.compile import compile_routes
 from flowproxy.services.certificate import read_certificate
 from flowproxy.services.model import Candidate, Endpoint
 from flowproxy.services.parse import parse
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 
 
 def render(*parameters: dict[str, str], settings: Settings | None = None, **endpoints: str) -> Configuration:
     candidates = [Candidate(parse({"port": "80", **given}), 0) for given in parameters]
     placed = {host: (Endpoint.of_address(address),) for host, address in endpoints.items()}
-    return Renderer(settings or Settings()).render(compile_routes(candidates), placed)
+    return renderer(settings).render(compile_routes(candidates), placed)
 
 
 def test_the_frontend_does_not_grow_with_services() -> None:
@@ -58,15 +61,18 @@ def test_the_digest_names_the_skeleton_and_not_the_servers() -> None:
 
 def test_the_digest_covers_the_certificates_in_their_order() -> None:
     first, second, other = (read_certificate(name, make_certificate(f"{name}.org")[0]) for name in ("a", "b", "a"))
-    renderer = Renderer(Settings(default_ports=("80", "443:ssl"), preferred_certificate=("a",)))
-    last = Renderer(Settings(default_ports=("80", "443:ssl"), preferred_certificate=("b",)))
+    first_preferred = renderer(Settings(default_ports=("80", "443:ssl"), preferred_certificate=("a",)))
+    last = renderer(Settings(default_ports=("80", "443:ssl"), preferred_certificate=("b",)))
     table = compile_routes(())
     given = [(), (first,), (other,), (first, second)]
 
-    digests = [renderer.render(table, {}, certificates).digest for certificates in given]
+    digests = [first_preferred.render(table, {}, certificates).digest for certificates in given]
     assert len(set(digests)) == len(given)
     assert last.render(table, {}, (first, second)).digest != digests[-1]
-    assert renderer.render(table, {}, (first, second)).head == renderer.render(table, {}, (other, second)).head
+    assert (
+        first_preferred.render(table, {}, (first, second)).head
+        == first_preferred.render(table, {}, (other, second)).head
+    )
 
 
 def test_the_same_services_give_the_same_bytes_in_any_order() -> None:

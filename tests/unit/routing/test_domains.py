@@ -8,12 +8,14 @@ from hypothesis import given
 from routing_cases import candidate
 
 from flowproxy.errors import InvalidService, Rejected
+from flowproxy.features import Defaults
 from flowproxy.haproxy.commands import commands
 from flowproxy.haproxy.plan import AddEntry, Change, SetEntry
 from flowproxy.rendering.configuration import map_text
+from flowproxy.routing.compile import compile_routes
+from flowproxy.routing.meaning import EXACT, WILDCARD
 from flowproxy.routing.ownership import HostOwners
-from flowproxy.routing.table import EXACT, WILDCARD, compile_routes
-from flowproxy.services.model import Candidate, Defaults
+from flowproxy.services.model import Candidate
 from flowproxy.services.parse import parse
 
 WEB = {"serviceName": "web", "servicePath": "/", "port": "80"}
@@ -42,7 +44,7 @@ TCP = {"reqMode": "tcp", "srcPort": "9000"}
         ),
     ],
 )
-def test_a_domain_that_would_be_no_key_is_refused(parameters: dict[str, str], said: str) -> None:
+def test_a_domain_that_cannot_be_a_key_is_refused(parameters: dict[str, str], said: str) -> None:
     with pytest.raises(InvalidService) as error:
         parse(WEB | parameters)
 
@@ -58,7 +60,7 @@ def test_a_domain_that_would_be_no_key_is_refused(parameters: dict[str, str], sa
         {"serviceDomain": ",".join("*" + ".x" * n for n in range(13, 21))},
     ],
 )
-def test_what_is_compared_as_a_pattern_may_be_one(parameters: dict[str, str]) -> None:
+def test_a_domain_that_is_compared_as_a_pattern_may_be_one(parameters: dict[str, str]) -> None:
     parse(WEB | parameters)
 
 
@@ -70,7 +72,7 @@ def test_the_algorithm_of_the_settings_for_tcp_does_not_refuse_http() -> None:
         parse(WEB | {"serviceDomain": "a.org/x ?q"}, defaults)
 
 
-def test_a_wildcard_to_redirect_is_one_in_its_stage_and_its_key() -> None:
+def test_a_wildcard_to_redirect_has_the_stage_and_the_key_of_a_wildcard() -> None:
     table = compile_routes([candidate("web", serviceDomain="a.org", redirectFromDomain="old.org,*.old.org")])
 
     assert set(table.maps[EXACT]) == {"a.org/", "old.org/"}
@@ -78,7 +80,7 @@ def test_a_wildcard_to_redirect_is_one_in_its_stage_and_its_key() -> None:
 
 
 @given(DOMAINS)
-def test_every_key_that_services_come_to_can_stand_in_a_map(parameters: dict[str, str]) -> None:
+def test_every_key_can_be_written_in_a_map(parameters: dict[str, str]) -> None:
     try:
         service = parse(WEB | parameters)
     except InvalidService:
@@ -90,7 +92,7 @@ def test_every_key_that_services_come_to_can_stand_in_a_map(parameters: dict[str
 
 
 @pytest.mark.parametrize("key", ["a b", "a\nb", "#a", "a\tb", "a\x0bb", "", "é", "a\x00"])
-def test_no_entry_is_written_that_haproxy_could_read_as_another(key: str) -> None:
+def test_an_entry_that_haproxy_would_read_otherwise_is_not_written(key: str) -> None:
     changes: list[Change] = [AddEntry("any", key, "web"), SetEntry("any", "/", key), SetEntry("any", key, "web")]
 
     for entries in ({key: "web"}, {"/": key}):
@@ -127,7 +129,7 @@ PROTECTED = {"serviceName": "web", "users": "a:b", "isDefaultBackend": "true"}
         {"servicePath.1": "/", "port.1": "80", **ADMIN, "denyHttp.2": "true"},
     ],
 )
-def test_what_matches_nothing_goes_past_no_protection(parameters: dict[str, str]) -> None:
+def test_requests_that_match_nothing_bypass_no_protection(parameters: dict[str, str]) -> None:
     with pytest.raises(InvalidService, match="isDefaultBackend: leads to the first destination, which is less prot"):
         parse(PROTECTED | parameters)
 
@@ -139,7 +141,7 @@ def test_the_best_protected_destination_may_be_the_default() -> None:
     assert parse({"serviceName": "web", "isDefaultBackend": "true", "servicePath": "/", "port": "80"}).warnings == ()
 
 
-def test_a_default_with_excluded_paths_is_warned_of() -> None:
+def test_a_default_with_excluded_paths_has_a_warning() -> None:
     service = parse(WEB | {"isDefaultBackend": "true", "servicePathExclude": "/admin"})
 
     assert any("those of servicePathExclude too" in warning for warning in service.warnings)

@@ -1,4 +1,4 @@
-"""Who takes which requests from whom, and how bad that is."""
+"""Routes that take requests from routes of other services."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from hypothesis import given, settings
 from routing_cases import CANDIDATES, REQUESTS, described_candidates
 from support import rounds
 
-from flowproxy.routing.overlaps import INFORMATION, WARNING, Overlap, Overlaps, Reported
-from flowproxy.routing.table import Request, RouteTable, compile_routes, match
+from flowproxy.routing.compile import compile_routes
+from flowproxy.routing.conditions import Request
+from flowproxy.routing.meaning import match
+from flowproxy.routing.overlap_level import INFORMATION, WARNING
+from flowproxy.routing.overlaps import Overlap, Overlaps, Reported
+from flowproxy.routing.table import RouteTable
 from flowproxy.services.model import Candidate
 from flowproxy.services.parse import parse
 
@@ -19,7 +23,7 @@ HOST = {"serviceDomain": "example.org"}
 
 
 def table_of(*described: dict[str, str]) -> RouteTable:
-    """The first is the oldest; `stack` is no parameter."""
+    """Return the table of services, the oldest first; `stack` is not a parameter."""
     candidates = []
     for created, asked in enumerate(described):
         own = {key: value for key, value in asked.items() if key != "stack"}
@@ -36,7 +40,7 @@ def pairs(*described: dict[str, str]) -> set[tuple[str, str, str, str]]:
 
 
 def level(older: dict[str, str], younger: dict[str, str], *, stacks: tuple[str, str] = ("a", "a")) -> str | None:
-    """How bad it is that the younger one takes from the older."""
+    """Return the level of the overlap in which the younger service takes requests from the older one."""
     overlaps = found(
         {"serviceName": "older", "stack": stacks[0], **older}, {"serviceName": "younger", "stack": stacks[1], **younger}
     )
@@ -87,7 +91,7 @@ def test_being_more_specific_is_information_within_one_stack_and_a_warning_betwe
     assert level(older, {**HOST, **younger}, stacks=("", "")) == WARNING
 
 
-def test_what_takes_any_request_gives_way_without_a_warning() -> None:
+def test_a_route_for_any_request_gives_way_without_a_warning() -> None:
     rest = {"servicePath": "/"}
 
     assert level(rest, HOST, stacks=("a", "b")) == INFORMATION
@@ -101,7 +105,7 @@ def test_a_default_backend_loses_nothing() -> None:
     assert not found({"serviceName": "rest", "isDefaultBackend": "true"}, {"serviceName": "web", **HOST})
 
 
-def test_requests_are_taken_from_the_closest_route() -> None:
+def test_requests_are_taken_from_the_next_specific_route() -> None:
     assert pairs(
         {"serviceName": "any", "servicePath": "/"},
         {"serviceName": "below", "serviceDomain": "*.example.org"},
@@ -127,7 +131,7 @@ def test_longer_paths_of_a_wildcard_or_of_any_host_lose_too() -> None:
     }
 
 
-def test_all_that_lose_up_to_the_first_without_a_condition_are_named() -> None:
+def test_losers_are_named_up_to_the_first_without_a_condition() -> None:
     got = pairs(
         {"serviceName": "victim", **HOST},
         {"serviceName": "decoy", **HOST, "userAgent": "amiga"},
@@ -167,11 +171,11 @@ def test_routes_without_a_request_in_common_do_not_overlap(one: dict[str, str], 
     assert not found({"serviceName": "one", **given, **one}, {"serviceName": "other", **given, **other})
 
 
-def test_equal_routes_are_a_conflict_and_no_overlap() -> None:
+def test_equal_routes_are_a_conflict_and_not_an_overlap() -> None:
     assert not found({"serviceName": "one", **HOST}, {"serviceName": "other", **HOST})
 
 
-def test_what_is_found_for_one_service_is_what_is_found_for_all() -> None:
+def test_the_overlaps_of_one_service_are_among_those_of_all() -> None:
     described = [
         {"serviceName": "any", "servicePath": "/"},
         {"serviceName": "metrics", "servicePath": "/metrics"},
@@ -204,7 +208,7 @@ def test_each_pair_is_reported_once_when_it_appears() -> None:
     assert len(reported.new(overlaps, table_of(rest, api))) == 1
 
 
-def test_ten_thousand_services_cost_little() -> None:
+def test_ten_thousand_services_are_searched_quickly() -> None:
     described = [
         {"serviceName": f"s{n}", "serviceDomain": f"h{n // 4}.example.org", "servicePath": f"/{n % 4 or ''}"}
         for n in range(10_000)
@@ -226,7 +230,7 @@ def test_ten_thousand_services_cost_little() -> None:
 @pytest.mark.longer
 @settings(max_examples=rounds(250, soak=4000), deadline=None)
 @given(CANDIDATES, REQUESTS)
-def test_who_would_get_a_request_without_the_route_that_gets_it_is_named(
+def test_the_route_that_would_get_a_request_otherwise_is_named(
     described: list[dict[str, str]], request: Request
 ) -> None:
     table = compile_routes(described_candidates(described))

@@ -1,4 +1,4 @@
-"""Who owns a host where hosts belong to stacks, and what of it survives a restart."""
+"""The owners of hosts where hosts belong to stacks."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from flowproxy.features import Defaults
 from flowproxy.routing.ownership import HostOwners, settled
-from flowproxy.services.model import Candidate, Defaults
+from flowproxy.services.admission import Admission, Rules
+from flowproxy.services.model import Candidate
 from flowproxy.services.parse import parse
 from flowproxy.services.registry import Entry, Origin, Registry
 from flowproxy.services.store import Store
@@ -34,7 +36,7 @@ def test_a_host_of_another_stack_is_refused(domain: str) -> None:
 
 
 @pytest.mark.parametrize("domain", ["b.org", "x.a.org", "*.a.org", "aa.org", "xb.org", "c.net"])
-def test_other_hosts_are_not(domain: str) -> None:
+def test_other_hosts_are_accepted(domain: str) -> None:
     assert refused(OWNER, candidate("young", 2, "evil", serviceDomain=domain)) == set()
 
 
@@ -56,7 +58,7 @@ def test_a_pattern_that_may_match_a_host_of_another_stack_is_refused(algorithm: 
     assert refused(OWNER, young) == ({"young"} if covers else set())
 
 
-def test_the_oldest_service_alone_shares() -> None:
+def test_only_the_oldest_service_can_share_a_host() -> None:
     second = candidate("second", 2, "shop", serviceDomain="a.org", shareHost="true")
     young = candidate("young", 3, "evil", serviceDomain="a.org", shareHost="true")
     generous = candidate("owner", 1, "shop", serviceDomain="a.org", shareHost="true")
@@ -86,12 +88,15 @@ def test_the_last_good_version_serves_and_owns() -> None:
     assert "the host c.org belongs to evil" in why["third"]
 
 
-def test_a_services_stack_is_saved_and_a_label_cannot_claim_one(tmp_path: Path) -> None:
+def test_the_stack_of_a_service_is_saved_and_no_label_can_set_it(tmp_path: Path) -> None:
     parameters = {"serviceName": "web", "servicePath": "/", "port": "80", "stack": "other"}
     registry = Registry()
     registry.put(Entry(parse(parameters), Origin.SWARM, 1, parameters, "shop"))
-    Store(tmp_path, dict.fromkeys(Origin, Defaults())).save(registry.snapshot())
-    (entry,) = Store(tmp_path, dict.fromkeys(Origin, Defaults())).load()
+    Store(tmp_path).save(registry.snapshot())
+    restored = Registry()
+    admission = Admission(restored, Rules(dict.fromkeys(Origin, Defaults()), Defaults()))
+    Store(tmp_path).load(admission.admit_listed)
+    (entry,) = restored.snapshot().entries.values()
 
     assert entry.stack == "shop"
     assert entry.candidate.owner == "stack shop"

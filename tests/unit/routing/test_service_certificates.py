@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from certificates import make_certificate
 
+from flowproxy.routing.compile import compile_routes
 from flowproxy.routing.service_certificates import with_those_of_services
-from flowproxy.routing.table import FOLDER, NO_SERVICE, compile_routes
+from flowproxy.routing.table import FOLDER, NO_SERVICE
 from flowproxy.services.certificate import in_order, read_certificate
 from flowproxy.services.model import Candidate
 from flowproxy.services.parse import parse
@@ -48,7 +49,7 @@ B = {"serviceName": "b", "serviceDomain": "b.org"}
         ({"serviceName": "all", "servicePath": "/"}, "a.org,*.b.org"),
     ],
 )
-def test_a_name_whose_route_it_has(service: dict[str, str], cert: str) -> None:
+def test_a_certificate_is_shown_for_names_whose_route_the_service_has(service: dict[str, str], cert: str) -> None:
     names, conflicts = shown(service | {"cert": cert})
 
     assert len(names) == 1
@@ -69,7 +70,7 @@ def test_a_name_whose_route_it_has(service: dict[str, str], cert: str) -> None:
         (A | {"serviceDomainAlgo": "hdr_end(host)"}, "a.org", "a.org"),
     ],
 )
-def test_a_name_whose_route_nobody_has(service: dict[str, str], cert: str, refused: str) -> None:
+def test_a_certificate_is_not_shown_for_names_without_a_route(service: dict[str, str], cert: str, refused: str) -> None:
     names, conflicts = shown(service | {"cert": cert})
 
     assert names == []
@@ -89,14 +90,16 @@ def test_a_name_whose_route_nobody_has(service: dict[str, str], cert: str, refus
     ],
 )
 @pytest.mark.parametrize("older", [A, A | {"servicePath": "/", "serviceHeader": "X-B:1"}])
-def test_a_name_whose_route_an_older_service_has(older: dict[str, str], younger: dict[str, str]) -> None:
+def test_a_certificate_is_not_shown_for_names_of_an_older_service(
+    older: dict[str, str], younger: dict[str, str]
+) -> None:
     names, conflicts = shown(older, A | {"serviceName": "late", "servicePath": "/", "cert": "a.org"} | younger)
 
     assert names == []
     assert conflicts == [("a.org", "a", "late")]
 
 
-def test_below_a_wildcard_that_is_shown_nobody_shows_another() -> None:
+def test_a_certificate_below_the_wildcard_of_another_service_is_not_shown() -> None:
     login = {"serviceName": "login", "serviceDomain": "login.a.org", "cert": "login.a.org"}
 
     assert shown(login, folder=("*.a.org",)) == (["*.a.org.pem"], [("login.a.org", FOLDER, "login")])
@@ -107,7 +110,7 @@ def test_below_a_wildcard_that_is_shown_nobody_shows_another() -> None:
     assert shown(login | {"cert": ""}, WILD | {"cert": "login.a.org"}) == ([], [("login.a.org", "login", "wild")])
 
 
-def test_the_folder_is_first_and_then_the_older_service() -> None:
+def test_the_folder_goes_before_services_and_older_services_before_younger() -> None:
     services = [
         {"serviceName": name, "serviceDomain": f"{name}.org", "cert": f"{name}.org"} for name in ("z", "m", "a")
     ]

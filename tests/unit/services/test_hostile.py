@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 
 import pytest
+from configurations import RENDERER
 from hostile import COLLIDING, HOSTILE, LANGUAGE, VICTIMS, Hostile
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support import rounds
 
 from flowproxy.errors import InvalidService, Rejected
-from flowproxy.rendering.configuration import Configuration, Renderer, map_text
+from flowproxy.features import Defaults
+from flowproxy.rendering.configuration import Configuration, map_text
+from flowproxy.routing.compile import compile_routes
 from flowproxy.routing.ports import HttpNames, Listeners, compile_listeners
-from flowproxy.routing.table import RouteTable, compile_routes
-from flowproxy.services.model import Candidate, Defaults
+from flowproxy.routing.table import RouteTable
+from flowproxy.services.model import Candidate
 from flowproxy.services.parse import parse
-from flowproxy.settings import Settings
 from flowproxy.text.lines import Level, reads_files, require_network_addresses
 from flowproxy.text.quoting import SECTIONS
 
@@ -25,14 +27,13 @@ OTHERS = [
     {"serviceName": "a.first", "serviceDomain": "first.org,*.first.org", "port": "80", "users": "a:b"},
     {"serviceName": "zz.last", "servicePath": "/last", "serviceHeader": "X-Last:1", "port": "80"},
 ]
-RENDERER = Renderer(Settings())
 
 
 def render(*described: dict[str, str], level: Level = "all") -> Configuration:
     defaults = Defaults(raw=level)
     candidates = [Candidate(parse(given, defaults), created) for created, given in enumerate(described)]
     listening = compile_listeners([c for c in candidates if c.service.has_ports], RENDERER.http_ports(certified=False))
-    return RENDERER.apart().render(compile_routes(candidates), {}, (), listening)
+    return RENDERER.render(compile_routes(candidates), {}, (), listening)
 
 
 ALONE = render(*OTHERS)

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowproxy.errors import InvalidService, Problem, UnroutedService
-from flowproxy.services.model import Defaults, HeaderMatch, Service
+from flowproxy.features import Defaults
+from flowproxy.features.matching import HeaderMatch
+from flowproxy.services.model import Service
 from flowproxy.services.parse import DESTINATION_PARAMETERS, SERVICE_PARAMETERS, deprecated, nearest, parse
 
 WEB = {"serviceName": "web", "servicePath": "/", "port": "80"}
@@ -109,8 +111,8 @@ def test_an_unknown_parameter_is_ignored_and_remembered() -> None:
         ({"serviceName": "web", "servicePath": "/"}, "port: is missing"),
         ({"serviceName": "web", "servicePath.1": "/a"}, "port.1: is missing"),
         ({"serviceName": "web", "servicePth": "/", "port": "80"}, "servicePth: is unknown; did you mean servicePath?"),
-        (WEB | {"port": "http"}, "port: 'http': should be a valid integer"),
-        (WEB | {"port": "70000"}, "port: '70000': should be less than or equal to 65535"),
+        (WEB | {"port": "http"}, "port: 'http': must be a whole number"),
+        (WEB | {"port": "70000"}, "port: '70000': must be at most 65535"),
         (WEB | {"servicePath": "api"}, 'write "/api"'),
         (WEB | {"servicePath": "/a b"}, "percent-encoded"),
         (WEB | {"servicePath": "/a?b=c"}, "no query string"),
@@ -121,7 +123,7 @@ def test_an_unknown_parameter_is_ignored_and_remembered() -> None:
         (WEB | {"serviceHeader": "X-A"}, "is not of the form Name:value"),
         (WEB | {"isDefaultBackend": "maybe"}, "isDefaultBackend: 'maybe': must be true or false"),
         (WEB | {"outboundHostname": "a b"}, "is neither a host name nor an IP address"),
-        (WEB | {"reqMode": "udp"}, "reqMode: 'udp': should be 'http', 'tcp' or 'sni'"),
+        (WEB | {"reqMode": "udp"}, "reqMode: 'udp': must be 'http', 'tcp' or 'sni'"),
         (WEB | {"reqMode": "tcp"}, "srcPort: is missing; give the port to listen on for tcp"),
         (WEB | {"pathType": "path_dir"}, "holds nothing but delimiters"),
         (WEB | {"pathType": "path_beg deny"}, "is not one of path, path_beg"),

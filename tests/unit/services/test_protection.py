@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flowproxy.errors import InvalidService
-from flowproxy.services.model import Defaults
+from flowproxy.features import Defaults
 from flowproxy.services.parse import DESTINATION_PARAMETERS, SERVICE_PARAMETERS, parse
 from flowproxy.services.protection import guarded_by
 from flowproxy.sources.environment import unguarded

@@ -97,7 +97,7 @@ def test_a_complete_listing_forgets_only_what_its_own_source_lost() -> None:
 def test_a_refused_service_keeps_its_last_good_version() -> None:
     registry = Registry()
     registry.put(entry(origin=Origin.SWARM))
-    registry.refuse("web", "port: 'x': must be a number")
+    registry.refuse("web", Origin.SWARM, "port: 'x': must be a number")
 
     snapshot = registry.snapshot()
     assert snapshot.entries.keys() == {"web"}

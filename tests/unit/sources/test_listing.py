@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from flowproxy.sources.listing import (
+from flowproxy.sources.own_networks import own_networks
+from flowproxy.sources.swarm.listing import (
     SwarmService,
     Task,
     as_service,
@@ -18,7 +19,6 @@ from flowproxy.sources.listing import (
     shared,
     unreachable_nodes,
 )
-from flowproxy.sources.swarm import own_networks
 
 
 def raw_service(mode: dict[str, Any], **labels: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from flowproxy.sources.swarm import SwarmStatus
+from flowproxy.sources.swarm.status import SwarmStatus
 
 CUT_OFF = SwarmStatus(error="refused", last_answer=900)
 

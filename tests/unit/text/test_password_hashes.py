@@ -49,13 +49,13 @@ COSTLY = [
 
 
 @pytest.mark.parametrize("cheap", CHEAP)
-def test_hashes_that_take_little_are_taken(cheap: str) -> None:
+def test_cheap_hashes_are_accepted(cheap: str) -> None:
     assert is_cheap(cheap)
     parse(WEB | {"users": f"admin:{cheap}", "usersPassEncrypted": "true"})
 
 
 @pytest.mark.parametrize("costly", COSTLY)
-def test_hashes_that_take_long_or_nobody_knows_are_refused_and_not_quoted(costly: str) -> None:
+def test_costly_and_unknown_hashes_are_refused_and_not_quoted(costly: str) -> None:
     assert not is_cheap(costly)
     with pytest.raises(InvalidService, match="users: the hashes of 'admin' may take") as refused:
         parse(WEB | {"users": f"good:$1$salt$hash,admin:{costly.split(',')[0]}", "usersPassEncrypted": "true"})

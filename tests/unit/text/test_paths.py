@@ -48,5 +48,5 @@ def test_a_path_has_one_normal_form(path: str, form: str) -> None:
         "/" + "/".join("abcdefghijkl") + "/.." * 12,
     ],
 )
-def test_a_path_that_servers_read_differently_has_none(path: str) -> None:
+def test_a_path_that_servers_read_differently_has_no_normal_form(path: str) -> None:
     assert normal(path) is None

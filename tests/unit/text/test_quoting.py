@@ -24,7 +24,7 @@ def test_a_control_character_cannot_be_written(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["${PATH}", "a b", "#", 'say "hi"', "it's", "a\\b", ""])
-def test_what_haproxy_would_read_as_something_else_is_quoted(text: str) -> None:
+def test_words_that_haproxy_would_read_otherwise_are_quoted(text: str) -> None:
     assert word(text).startswith("'")
 
 
@@ -36,5 +36,5 @@ def test_a_comment_stays_on_its_line() -> None:
     assert comment("web\nhttp-request deny") == "web http-request deny"
 
 
-def test_the_runtime_api_is_given_special_characters_behind_a_backslash() -> None:
+def test_special_characters_of_runtime_commands_are_escaped() -> None:
     assert cli_word("/a;b c\\") == "/a\\;b\\ c\\\\"

@@ -57,7 +57,7 @@ def test_a_line_of_configuration_hides_its_secret(line: str) -> None:
 
 
 @pytest.mark.parametrize("line", LINES[:-1])
-def test_what_haproxy_says_of_a_line_hides_its_secret(line: str) -> None:
+def test_a_complaint_of_haproxy_about_a_line_hides_its_secret(line: str) -> None:
     if "#" in line:
         pytest.skip("HAProxy says nothing of comments")
     said = without_secrets_of(line, f"error in <{CANARY}> and '{CANARY}' of 'Basic {CANARY}': id={CANARY}")
@@ -83,7 +83,7 @@ def test_what_haproxy_says_of_a_line_hides_its_secret(line: str) -> None:
         "timeout http-keep-alive 15s",
     ],
 )
-def test_what_is_no_secret_is_shown(line: str) -> None:
+def test_values_that_are_not_secret_are_shown(line: str) -> None:
     assert without_secrets(line) == line
 
 
@@ -114,7 +114,7 @@ def test_parameters_hide_their_secrets(parameter: str, value: str, told: str) ->
 
 
 @pytest.mark.parametrize("name", ["Authorization", "X-Api-Key", "Cookie", "Set-Cookie", "x_auth_token", "X-Secret"])
-def test_headers_are_known_by_their_words(name: str) -> None:
+def test_secret_headers_are_recognized_by_the_words_of_their_names(name: str) -> None:
     assert header_value(name, "x") == "(hidden)"
 
 

@@ -1,0 +1,36 @@
+"""Logs which services take requests from which others, once when that begins."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from flowproxy.routing.overlap_level import WARNING
+from flowproxy.routing.overlaps import Overlaps, Reported
+from flowproxy.routing.table import RouteTable
+
+_log = structlog.get_logger(__name__)
+
+_LOGGED = 20  # overlaps of one report
+
+
+class OverlapReports:
+    """Holds the `overlaps` for others to ask, and remembers which were logged."""
+
+    def __init__(self, overlaps: Overlaps) -> None:
+        self.overlaps = overlaps
+        self._reported = Reported()
+
+    async def report(self, table: RouteTable) -> None:
+        """Log the overlaps that were not there before."""
+        try:
+            appeared = await asyncio.to_thread(self._reported.new, self.overlaps, table)
+        except Exception as error:  # noqa: BLE001 - a mistake of ours there must not end the loop
+            _log.error("overlaps cannot be found", exc_info=error)
+            return
+        for overlap in appeared[:_LOGGED]:
+            log = _log.warning if overlap.level == WARNING else _log.info
+            log("routes overlap", **overlap._asdict())
+        if len(appeared) > _LOGGED:
+            _log.warning("more routes overlap; /v1/status lists them", overlaps=len(appeared) - _LOGGED)

@@ -1,0 +1,73 @@
+"""What an earlier controller left on the disk: where a start begins, and what it falls back to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import NoReturn
+
+import structlog
+
+from flowproxy.control.reconciler import Reconciler
+from flowproxy.errors import ProxyUnavailable
+from flowproxy.haproxy.proxy import Proxy
+from flowproxy.services.admission import Admission
+from flowproxy.services.registry import Origin
+from flowproxy.services.store import Known, Store
+
+_log = structlog.get_logger(__name__)
+
+
+class SavedState:
+    """The saved services and endpoints. Addresses are reused, so endpoints of a Swarm are used only while they are
+    fresh."""
+
+    def __init__(self, store: Store, admission: Admission, stale_after_s: float, *, with_swarm: bool) -> None:
+        self._store = store
+        self._admission = admission
+        self._registry = admission.registry
+        self._stale_after_s = stale_after_s
+        self._with_swarm = with_swarm
+        self._endpoints = Known({}, {}, None)
+
+    def restore(self, *, adopted: bool) -> None:
+        """Begin with what was known when the last controller ended.
+
+        Args:
+            adopted: whether HAProxy serves the saved endpoints already; then their age does not matter.
+        """
+        self._store.load(self._admission.admit_listed, without=() if self._with_swarm else (Origin.SWARM,))
+        for name, at in self._store.load_removed().items():
+            self._registry.note_removal(name, at)
+        self._endpoints = known = self._store.load_endpoints()
+        if self._with_swarm and not adopted and known.is_stale(time.time(), self._stale_after_s):
+            if known.tasks or known.addresses:
+                reason = f"they were not confirmed in the last {self._stale_after_s:.0f} s (FLOWPROXY_STALE_AFTER)"
+                _log.warning("saved endpoints are not used", reason=reason)
+            return
+        self._registry.confirm(known.confirmed)
+        for host, endpoints in known.addresses.items():
+            self._registry.resolve(host, endpoints)
+        for name, endpoints in known.tasks.items() if self._with_swarm else ():
+            self._registry.place(name, endpoints)
+
+    async def fall_back(self, reconciler: Reconciler, proxy: Proxy) -> None:
+        """Have the last good configuration serve where the first one is refused, if its servers are where they were."""
+        if self._endpoints.confirmed is None:  # without a Swarm HAProxy was started on it already
+            return
+        with contextlib.suppress(ProxyUnavailable):
+            await reconciler.live(self._registry.snapshot().generation, "")
+        if reconciler.outcome.configuration is not None:
+            return
+        now = self._registry.snapshot()
+        if (now.tasks, now.addresses) == (self._endpoints.tasks, self._endpoints.addresses):
+            await proxy.supervisor.start_as_before()
+        else:
+            _log.warning("the configuration on disk is not used", reason="its servers are not where they were")
+
+    async def keep_confirmed(self) -> NoReturn:
+        """Keep the time of the last complete listing on the disk, so that a start knows how old the endpoints are."""
+        while True:
+            await asyncio.sleep(self._stale_after_s / 10)
+            await asyncio.to_thread(self._store.save_endpoints, self._registry.snapshot())

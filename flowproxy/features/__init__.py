@@ -1,0 +1,104 @@
+"""What a service can ask for, one module for each capability; below is the list of them all, in the order of their
+lines in a backend.
+
+A feature says what its parameters are and what they become. It knows neither other services nor a running HAProxy.
+Adding one takes its module, a line in each list below, templates/backend/<name>.cfg.j2, tests and a guide page.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from flowproxy.features import (
+    certificate,
+    client_certificates,
+    compression,
+    connections,
+    discovery,
+    extra_lines,
+    headers,
+    logging,
+    matching,
+    methods,
+    paths,
+    redirects,
+    stickiness,
+    tcp,
+    templates,
+    timeouts,
+    upstream,
+    users,
+)
+from flowproxy.features.feature import Change, Defaults, Feature, Parameters, Raw
+
+__all__ = [
+    "FEATURES",
+    "Change",
+    "Defaults",
+    "DestinationParameters",
+    "Feature",
+    "Parameters",
+    "Raw",
+    "ServiceParameters",
+]
+
+FEATURES: tuple[Feature, ...] = (
+    matching.FEATURE,
+    discovery.FEATURE,
+    tcp.FEATURE,
+    upstream.FEATURE,
+    connections.FEATURE,
+    timeouts.FEATURE,
+    logging.FEATURE,
+    redirects.FEATURE,
+    client_certificates.FEATURE,
+    methods.FEATURE,
+    users.FEATURE,
+    paths.FEATURE,
+    headers.FEATURE,
+    compression.FEATURE,
+    stickiness.FEATURE,
+    certificate.FEATURE,
+    templates.FEATURE,
+    extra_lines.FEATURE,
+)
+
+
+class DestinationParameters(
+    matching.OfDestination,
+    discovery.OfDestination,
+    tcp.OfDestination,
+    upstream.OfDestination,
+    timeouts.OfDestination,
+    redirects.OfDestination,
+    client_certificates.OfDestination,
+    methods.OfDestination,
+    users.OfDestination,
+    paths.OfDestination,
+    templates.OfDestination,
+):
+    """What all features let a destination ask for."""
+
+    index: int = Field(0, exclude=True, description="The number behind the dot; 0 without one.")
+
+    @property
+    def suffix(self) -> str:
+        """What stands behind the names of its parameters."""
+        return f".{self.index}" if self.index else ""
+
+
+class ServiceParameters(
+    matching.OfService,
+    discovery.OfService,
+    connections.OfService,
+    logging.OfService,
+    redirects.OfService,
+    users.OfService,
+    headers.OfService,
+    compression.OfService,
+    stickiness.OfService,
+    certificate.OfService,
+    templates.OfService,
+    extra_lines.OfService,
+):
+    """What all features let a service ask for."""

@@ -1,0 +1,41 @@
+"""Clients that must show a certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from flowproxy.errors import Problem
+from flowproxy.features.feature import Defaults, Destinations, Feature, Parameters
+from flowproxy.text.values import Flag
+
+if TYPE_CHECKING:
+    from flowproxy.features import ServiceParameters
+
+
+class OfDestination(Parameters):
+    """Whether clients need a certificate."""
+
+    verify_client_ssl: Flag = Field(
+        False,
+        description="Whether a client certificate that CA_FILE vouches for is required; 403 without.",
+        examples=["true"],
+    )
+
+
+def _check(_: ServiceParameters, destinations: Destinations, defaults: Defaults) -> Iterable[Problem]:
+    asked = any(destination.verify_client_ssl for destination in destinations if destination.req_mode == "http")
+    if asked and not defaults.client_certificates:
+        yield Problem("verifyClientSsl", "", "needs the setting CA_FILE, whose authorities vouch for clients")
+
+
+FEATURE = Feature(
+    name="client_certificates",
+    destination=OfDestination,
+    modes=("http",),
+    check=_check,
+    protects=frozenset({"verifyClientSsl"}),
+    guesses=dict.fromkeys("clientauth clientcert clientca mtls verifyclient verifyssl".split(), "verifyClientSsl"),
+)

@@ -1,0 +1,124 @@
+"""What a feature says about itself, so that the rest of Flowproxy need not know it by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from flowproxy.errors import Problem
+from flowproxy.text.lines import Level
+
+if TYPE_CHECKING:  # they are composed of the features
+    from flowproxy.features import DestinationParameters, ServiceParameters
+
+MOST_VALUES = 200  # that are compared one after the other, rather than found in an index
+
+
+class Parameters(BaseModel):
+    """Frozen values that are written camelCase outside."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="forbid")
+
+    @classmethod
+    def by_public_name(cls) -> dict[str, str]:
+        """Return public parameter name -> field name."""
+        return {field.alias or name: name for name, field in cls.model_fields.items()}
+
+
+class Defaults(NamedTuple):
+    """What the settings say for every service: SEPARATOR, HTTPS_ONLY, SERVICE_DOMAIN_ALGO, DEFAULT_REQ_MODE.
+
+    `raw`: what HAProxy configuration the service may write itself (FLOWPROXY_RAW_CONFIG).
+    `users`: the names in USERS that have a password; `secret_users`: those of each secret `dfp_users_<name>`, None
+    where the secrets are not known. Both in lower case.
+    `client_certificates`: whether HAProxy asks clients for a certificate (CA_FILE).
+    `proxies_known`: whether the operator said which proxies stand in front (FLOWPROXY_TRUSTED_PROXIES).
+    """
+
+    separator: str = ","
+    https_only: bool = False
+    service_domain_algo: str | None = None
+    req_mode: str = "http"
+    raw: Level = "all"
+    users: frozenset[str] = frozenset()
+    secret_users: Mapping[str, frozenset[str]] | None = None
+    client_certificates: bool = True
+    proxies_known: bool = True
+
+
+class Change(StrEnum):
+    """What brings another value of a parameter into a running HAProxy."""
+
+    NOTHING = "nothing"  # HAProxy does not see it
+    MAP = "map"  # commands that change entries of maps
+    SERVER = "server"  # commands that change servers
+    RELOAD = "reload"  # a new worker, unless a spare backend stands in
+
+
+class Raw(NamedTuple):
+    """How a parameter that takes HAProxy's language is checked where FLOWPROXY_RAW_CONFIG is not `all`.
+
+    `check` raises ValueError for what `safe` does not allow; without it nothing is allowed. `is_configuration` tells
+    values that `none` refuses from those that are checked at every level.
+    """
+
+    check: Callable[[str], None] | None
+    is_configuration: Callable[[str], bool] = lambda value: True
+
+
+Mode: TypeAlias = Literal["http", "tcp"]
+Destinations: TypeAlias = "Sequence[DestinationParameters]"
+Check: TypeAlias = "Callable[[ServiceParameters, Destinations, Defaults], Iterable[Problem]]"
+Warn: TypeAlias = "Callable[[ServiceParameters, Destinations, Defaults], Iterable[str]]"
+OfBackend: TypeAlias = "Callable[[ServiceParameters, DestinationParameters], Iterable[str]]"
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One capability of a service. Its name is that of its module, template, tests and guide page.
+
+    Attributes:
+        service, destination: its parameters.
+        modes: the kinds of backends that have its lines, of templates/backend/<name>.cfg.j2.
+        change: what another value costs; `changes` say so for parameters that differ.
+        server_options: words of the server lines of a destination.
+        check: mistakes across fields, when each field alone is right. warn: what its author probably meant otherwise.
+        most: how many values a list may have, or words a text, that HAProxy goes through one by one.
+        raw: parameters that take HAProxy's language.
+        protects: parameters whose misspelling would open a route; `guesses` are words, in lower case and without what
+            separates words, that somebody may take for one of them.
+        old_names: old name -> today's, for the reference and the log; `modern` translates them: given all parameters
+            and the separator of lists, what they are today.
+    """
+
+    name: str
+    service: type[Parameters] | None = None
+    destination: type[Parameters] | None = None
+    modes: tuple[Mode, ...] = ()
+    change: Change = Change.RELOAD
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    server_options: OfBackend | None = None
+    check: Check | None = None
+    warn: Warn | None = None
+    most: Mapping[str, int] = field(default_factory=dict)
+    raw: Mapping[str, Raw] = field(default_factory=dict)
+    protects: frozenset[str] = frozenset()
+    guesses: Mapping[str, str] = field(default_factory=dict)
+    old_names: Mapping[str, str] = field(default_factory=dict)
+    modern: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None
+
+    @cached_property
+    def parameters(self) -> Mapping[str, str]:
+        """Public name -> field name."""
+        groups = [group for group in (self.service, self.destination) if group is not None]
+        return {public: name for group in groups for public, name in group.by_public_name().items()}
+
+    def cost(self, parameter: str) -> Change:
+        """Return what another value of the parameter costs."""
+        return self.changes.get(parameter, self.change)

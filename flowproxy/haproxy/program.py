@@ -1,0 +1,98 @@
+"""The HAProxy program: what it was built with, whether it accepts a configuration, and its start."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from flowproxy.errors import ProxyUnavailable
+from flowproxy.haproxy.verdicts import verdict
+from flowproxy.rendering.parts import Text
+
+_CHECK_SECONDS = 60.0
+_PASSED_ON = ("PATH", "LANG", "TZ")
+
+
+class Program:
+    """One HAProxy program, by its name or path."""
+
+    def __init__(self, path: str, environment: Mapping[str, str]) -> None:
+        """`environment` are the variables of this process. HAProxy gets few of them: none that a configuration should
+        not read."""
+        self._path = path
+        self._environment = {name: value for name, value in environment.items() if name in _PASSED_ON}
+
+    def require(self) -> None:
+        """Raises ProxyUnavailable when there is no such program."""
+        if shutil.which(self._path) is None:
+            raise ProxyUnavailable(
+                f"there is no program {self._path!r}; install HAProxy 2.6 or newer"
+                " (apt-get install haproxy), or set FLOWPROXY_HAPROXY to its path"
+            )
+
+    async def has_exporter(self) -> bool:
+        """Return whether it was built with its exporter for Prometheus."""
+        return "Prometheus exporter" in await self._build()
+
+    async def has_match_limits(self) -> bool:
+        """Return whether its regular expressions are PCRE's, which take a limit in front of them."""
+        return re.search(r"\+PCRE2?\b", await self._build()) is not None
+
+    async def check(self, folder: Path, configuration: Callable[[], Text]) -> None:
+        """Have it look at the files of a folder; `configuration` returns haproxy.cfg.
+
+        Raises:
+            Rejected: it would not run them.
+            ProxyUnavailable: it does not say.
+        """
+        process = await asyncio.create_subprocess_exec(
+            self._path,
+            "-c",
+            "-f",
+            str(folder / "haproxy.cfg"),
+            env=self._environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(_CHECK_SECONDS):
+                _, said = await process.communicate()
+        except TimeoutError:
+            raise ProxyUnavailable(f"haproxy -c took more than {_CHECK_SECONDS:.0f} s") from None
+        finally:
+            if process.returncode is None:
+                process.kill()
+        if process.returncode:
+            raise verdict(said.decode(errors="replace"), configuration())
+
+    async def start(self, folder: Path) -> asyncio.subprocess.Process:
+        """Start a master with the files of a folder, in a session of its own, so that it outlives this process.
+
+        Raises OSError.
+        """
+        return await asyncio.create_subprocess_exec(
+            self._path,
+            "-W",
+            "-S",
+            str(folder / "master.sock"),
+            "-f",
+            str(folder / "haproxy.cfg"),
+            stdin=asyncio.subprocess.DEVNULL,
+            env=self._environment,
+            # Its log goes to standard output. Standard error says at each reload of every backend that it stopped.
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    async def _build(self) -> str:
+        """How it was built, in its own words; nothing where there is none."""
+        try:
+            process = await asyncio.create_subprocess_exec(self._path, "-vv", stdout=asyncio.subprocess.PIPE)
+        except OSError:
+            return ""
+        said, _ = await process.communicate()
+        return said.decode(errors="replace")
