@@ -45,7 +45,7 @@ test-tools:
 
 # Most tests wait for something, so that there are more processes than processors. Each takes a file at a time.
 PYTEST := env -u DEFAULT_PORTS -u PORT -u FLOWPROXY_STATE_DIR -u FLOWPROXY_CERTS \
-	.venv/bin/pytest --numprocesses 4 --dist loadgroup --no-loadscope-reorder
+	.venv/bin/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: install test-tools lint
 	$(PYTEST)

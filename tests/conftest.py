@@ -7,23 +7,29 @@ from collections.abc import Generator
 import pytest
 from controller import STARTED
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
+
+SWARM = "tests/swarm/"
 
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile("house")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, for they share controllers, and all that share the Swarm.
-
-    The Swarm comes first: it takes longest.
-    """
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("swarm" if _needs_swarm(item) else item.path.stem))
-    items.sort(key=lambda item: not _needs_swarm(item))
+    """Put the Swarm first: it takes longest."""
+    items.sort(key=lambda item: SWARM not in item.nodeid)
 
 
-def _needs_swarm(item: pytest.Item) -> bool:
-    return "swarm" in item.path.parent.parts
+class ByFile(LoadFileScheduling):
+    """Keeps the tests of a file in one process, for they share controllers, and all that share the Swarm."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return SWARM if SWARM in nodeid else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    return ByFile(config, log)
 
 
 def pytest_runtest_setup() -> None:
