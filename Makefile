@@ -43,12 +43,17 @@ test-tools:
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(APT) haproxy docker.io debootstrap iptables iproute2 curl >/dev/null; \
 	fi
 
-test: install test-tools lint
-	env -u DEFAULT_PORTS -u PORT -u FLOWPROXY_STATE_DIR -u FLOWPROXY_CERTS .venv/bin/pytest
+# Most tests wait for something, so that there are more processes than processors. Each takes a file at a time.
+PYTEST := env -u DEFAULT_PORTS -u PORT -u FLOWPROXY_STATE_DIR -u FLOWPROXY_CERTS \
+	.venv/bin/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
-# What takes minutes each: very many requests through very many reloads, nodes that die.
+test: install test-tools lint
+	$(PYTEST)
+
+# What takes minutes each: very many requests through very many reloads, nodes that die. And what `make test` does only
+# a few times, many times. Two processes, for some measure what clients notice under load.
 soak: install test-tools
-	env -u DEFAULT_PORTS -u PORT -u FLOWPROXY_STATE_DIR -u FLOWPROXY_CERTS .venv/bin/pytest -m soak
+	FLOWPROXY_SOAK=1 $(PYTEST) --numprocesses 2 -m "soak or longer"
 
 # Both need a machine that does nothing else; the plots and tables go to docs/.
 bench: bench-routing bench-control

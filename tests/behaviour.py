@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import http.client
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
@@ -29,9 +31,9 @@ class Behaviour(NamedTuple):
 class Proxy:
     """A controller with its origins, that services are registered with and taken from again."""
 
-    def __init__(self, controller: Tls, ports: dict[str, int]) -> None:
+    def __init__(self, controller: Tls, ports: Mapping[str, int]) -> None:
         self.controller = controller
-        self._ports = ports
+        self._ports = {**ports, "http": controller.traffic, "tls": controller.tls}
 
     def put(self, name: str, given: Parameters) -> Answer:
         whole = {"port": "{A}", "outboundHostname": "127.0.0.1", **given}
@@ -68,6 +70,16 @@ class Proxy:
         ]
         return f"{request}: {got} instead of {expected}: {said[:600]}" if got != first or wrong else None
 
+    def encoding(self, path: str) -> str | None:
+        """Return how the body is encoded for a client that takes gzip."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.controller.traffic, timeout=10)
+        connection.request("GET", path, headers={"Accept-Encoding": "gzip"})
+        answer = connection.getresponse()
+        body, found = answer.read(), answer.getheader("Content-Encoding")
+        connection.close()
+        assert (gzip.decompress(body) if found else body).decode().split()[1] == path
+        return found
+
     def _filled(self, text: str) -> str:
         for name, port in self._ports.items():
             text = text.replace(f"{{{name}}}", str(port))
@@ -75,14 +87,25 @@ class Proxy:
 
 
 def check(proxy: Proxy, behaviour: Behaviour) -> None:
-    """Registers, asks, and leaves nothing behind."""
-    try:
-        for name, given in behaviour.services.items():
-            answer = proxy.put(name, given)
-            assert answer.status == behaviour.statuses.get(name, 200), answer.text
-        found = [proxy.matches(request, expected) for request, expected in behaviour.asked.items()]
-        if wrong := list(filter(None, found)):
-            raise AssertionError("\n".join(wrong))
-    finally:
-        for name in behaviour.services:
-            proxy.remove(name)
+    """Registers, and asks."""
+    for name, given in behaviour.services.items():
+        answer = proxy.put(name, given)
+        assert answer.status == behaviour.statuses.get(name, 200), answer.text
+    found = [proxy.matches(request, expected) for request, expected in behaviour.asked.items()]
+    if wrong := list(filter(None, found)):
+        raise AssertionError("\n".join(wrong))
+
+
+def title(value: object) -> str:
+    """Name a behaviour in the name of its test."""
+    return value.title if isinstance(value, Behaviour) else "with"
+
+
+def demo(**parameters: str) -> dict[str, Parameters]:
+    """Describe one service, on /demo unless it says otherwise."""
+    return {"svc": at(**parameters)}
+
+
+def at(path: str = "/demo", **parameters: str) -> Parameters:
+    """Describe what is given for a service; `_` in names of parameters is a dot."""
+    return {"servicePath": path, **{key.replace("_", "."): value for key, value in parameters.items()}}

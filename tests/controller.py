@@ -11,15 +11,18 @@ import ssl
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 import psutil
+from certificates import make_certificate
 from cryptography import x509
+from forked import Forked
 from support import eventually, free_port
 
 
@@ -33,20 +36,30 @@ class Answer(NamedTuple):
         return json.loads(self.text)
 
 
+AController = TypeVar("AController", bound="Controller")
+STARTED: weakref.WeakSet[Controller] = weakref.WeakSet()  # whose logs a failed test shows
+
+
 class Controller:
     """`flowproxy serve` as a process, with a state folder that outlives it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.traffic, self.port = free_port(), free_port()
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Forked | None = None
         self.environment: dict[str, str] = {}
-        self.wrapper: tuple[str, ...] = ()  # the command that starts it
+        self.wrapper: tuple[str, ...] = ()  # the command that starts it; without one it is forked
         self.log = folder.parent / "log"
+        self._seen = 0
+        STARTED.add(self)
 
     def start(self, *arguments: str, **environment: str) -> Controller:
         self.launch(*arguments, **environment)
-        eventually(self._is_ready)
+        try:
+            eventually(self._is_ready, within=60)
+        except BaseException:
+            self.end()
+            raise
         return self
 
     def _is_ready(self) -> bool:
@@ -56,6 +69,7 @@ class Controller:
 
     def launch(self, *arguments: str, **environment: str) -> None:
         """Without waiting for it to be ready."""
+        assert self.process is None or self.process.poll() is not None, "it runs already"
         self.environment = {
             "DEFAULT_PORTS": str(self.traffic),
             "PORT": str(self.port),
@@ -65,14 +79,13 @@ class Controller:
             "FLOWPROXY_RAW_CONFIG": "all",  # tests speak to the API where users write labels
             **environment,
         }
-        inherited = {"PATH": os.environ["PATH"]}
+        whole = {"PATH": os.environ["PATH"]} | self.environment
+        if not self.wrapper and "PYTHONPATH" not in whole:
+            self.process = Forked(("serve", *arguments), whole, self.log)
+            return
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*self.wrapper, sys.executable, "-m", "flowproxy", "serve", *arguments],
-                env=inherited | self.environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+            command = [*self.wrapper, sys.executable, "-m", "flowproxy", "serve", *arguments]
+            self.process = subprocess.Popen(command, env=whole, stdout=log, stderr=subprocess.STDOUT)
 
     def api(self, path: str, method: str = "GET", **query: str) -> Answer:
         return fetch(self.port, f"{path}?{urlencode(query)}" if query else path, method=method)
@@ -95,9 +108,34 @@ class Controller:
                 parts.append(part)
         return b"".join(parts).decode()
 
+    def new_log(self) -> str:
+        """Return what was logged since the last call."""
+        text = self.log.read_bytes()[self._seen :] if self.log.exists() else b""
+        self._seen += len(text)
+        return text.decode(errors="replace")
+
     @property
     def status(self) -> Any:
         return self.api("/v1/status").json
+
+    def clear(self) -> None:
+        """Remove every service.
+
+        Raises:
+            AssertionError: something is left of them.
+        """
+        token = self.environment.get("FLOWPROXY_API_TOKEN", "")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        for service in fetch(self.port, "/v1/services", headers=headers).json:
+            fetch(self.port, f"/v1/docker-flow-proxy/remove?serviceName={service['name']}", headers=headers)
+
+        def nothing_is_left() -> bool:  # a refused call is undone in a round of its own
+            status = fetch(self.port, "/v1/status", headers=headers).json
+            left = {of: status[of] for of in ("services", "quarantined", "quarantined_certificates", "failure")}
+            assert not any(left.values()), left
+            return bool(status["ready"])
+
+        eventually(nothing_is_left)
 
     def signal(self, number: int) -> int:
         """Sends a signal and returns the exit status."""
@@ -125,7 +163,12 @@ class Tls(Controller):
         self.certs.mkdir()
         self.secrets.mkdir()
 
-    def begin(self, **environment: str) -> Tls:
+    def begin(self, *names: str, **environment: str) -> Tls:
+        """Start with one certificate for these names, if any. Settings named `secret:name` are files of secrets."""
+        for secret in [name for name in environment if name.startswith("secret:")]:
+            (self.secrets / secret.removeprefix("secret:")).write_text(environment.pop(secret))
+        if names:
+            (self.certs / "own").write_text(make_certificate(*names)[0])
         given = {"DEFAULT_PORTS": f"{self.traffic},{self.tls}:ssl", "FLOWPROXY_SECRETS": str(self.secrets)}
         self.start(**given | environment)
         return self
@@ -162,6 +205,37 @@ class Tls(Controller):
         connection.request("PUT", f"/v1/docker-flow-proxy/cert?certName={name}", body=pem)
         answer = connection.getresponse()
         return Answer(answer.status, answer.read().decode(), dict(answer.getheaders()))
+
+
+class Running(Generic[AController]):
+    """The controllers that the tests of one file share: one for each combination of settings."""
+
+    def __init__(self, start: Callable[..., AController]) -> None:
+        self._start = start
+        self._all: dict[tuple[object, ...], AController] = {}
+        self._used: list[AController] = []
+
+    def __call__(self, *arguments: str, **settings: str) -> AController:
+        """Return the one that was started with these arguments and settings; it has no services."""
+        key = (*arguments, *sorted(settings.items()))
+        if key not in self._all:
+            self._all[key] = self._start(*arguments, **settings)
+        self._used.append(self._all[key])
+        return self._all[key]
+
+    def clear(self) -> None:
+        """Remove what the last test registered. Where that fails, the next test gets a fresh controller."""
+        used, self._used = self._used, []
+        try:
+            for controller in used:
+                controller.clear()
+        except BaseException:
+            self.end()
+            raise
+
+    def end(self) -> None:
+        while self._all:
+            self._all.popitem()[1].end()
 
 
 def fetch(port: int, path: str, method: str = "GET", headers: dict[str, str] | None = None) -> Answer:
@@ -212,6 +286,9 @@ def requests_all_the_time(port: int, path: str) -> Iterator[list[int]]:
         thread.join()
 
 
+_POLL_S = 0.01  # how long an origin takes to notice that it should end
+
+
 class Origin(NamedTuple):
     port: int
     release: threading.Event
@@ -248,7 +325,7 @@ def origins() -> Iterator[Callable[[str], Origin]]:
                 pass
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=[_POLL_S], daemon=True).start()
         servers.append((server, release))
         return Origin(server.server_address[1], release, asked)
 

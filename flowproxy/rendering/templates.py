@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import jinja2
@@ -17,15 +18,7 @@ class Templates:
     """Compiles templates: by name, the operator's in place of ours, or from a text."""
 
     def __init__(self, texts: Mapping[str, str]) -> None:
-        self._environment = ImmutableSandboxedEnvironment(
-            loader=jinja2.DictLoader(texts),
-            undefined=jinja2.StrictUndefined,
-            auto_reload=False,
-            trim_blocks=True,
-            keep_trailing_newline=True,
-            lstrip_blocks=True,
-        )
-        self._environment.filters |= {name: getattr(quoting, name) for name in FILTERS}
+        self._environment = _environment(tuple(texts.items()))
         self._alone = self._environment.overlay(loader=None)
 
     def named(self, name: str) -> jinja2.Template:
@@ -49,6 +42,21 @@ class Templates:
             return environment.from_string(text)
         except jinja2.TemplateError as error:
             raise InvalidTemplate(f"{what}: {explained(error)}") from None
+
+
+@functools.lru_cache(maxsize=2)
+def _environment(texts: tuple[tuple[str, str], ...]) -> jinja2.Environment:
+    """Return the environment of these templates: to compile ours takes a good part of the time of a start."""
+    environment = ImmutableSandboxedEnvironment(
+        loader=jinja2.DictLoader(dict(texts)),
+        undefined=jinja2.StrictUndefined,
+        auto_reload=False,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {name: getattr(quoting, name) for name in FILTERS}
+    return environment
 
 
 def explained(error: Exception) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from controller import Controller, Origin, Tls, origins
+from behaviour import Proxy
+from controller import Controller, Origin, Running, Tls, origins
+from support import free_port
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,19 +23,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def controller(tmp_path: Path) -> Iterator[Controller]:
+    """A controller of the test's own, which the test starts."""
     controller = Controller(tmp_path / "state")
     try:
         yield controller
     finally:
         controller.end()
-        sys.stdout.write(controller.log.read_text(errors="replace") if controller.log.exists() else "")
-
-
-@pytest.fixture
-def origin() -> Iterator[Callable[[str], Origin]]:
-    """Makes origins: each answers its name and the request's path; /wait answers when it is released."""
-    with origins() as start:
-        yield start
 
 
 @pytest.fixture
@@ -44,3 +38,57 @@ def tls(tmp_path: Path) -> Iterator[Tls]:
         yield controller
     finally:
         controller.end()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running[Controller]]:
+    def start(*arguments: str, **settings: str) -> Controller:
+        return Controller(tmp_path_factory.mktemp("shared") / "state").start(*arguments, **settings)
+
+    running = Running(start)
+    yield running
+    running.end()
+
+
+@pytest.fixture
+def running(shared: Running[Controller]) -> Iterator[Running[Controller]]:
+    """Gives a controller that runs with given settings and has no services; the tests of a file share it."""
+    yield shared
+    shared.clear()
+
+
+@pytest.fixture(scope="module")
+def shared_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running[Tls]]:
+    def begin(*names: str, **settings: str) -> Tls:
+        return Tls(tmp_path_factory.mktemp("shared") / "state").begin(*names, **settings)
+
+    running = Running(begin)
+    yield running
+    running.end()
+
+
+@pytest.fixture
+def running_tls(shared_tls: Running[Tls]) -> Iterator[Running[Tls]]:
+    """Does the same with a port for TLS."""
+    yield shared_tls
+    shared_tls.clear()
+
+
+@pytest.fixture
+def origin() -> Iterator[Callable[[str], Origin]]:
+    """Makes origins: each answers its name and the request's path; /wait answers when it is released."""
+    with origins() as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def ports() -> Iterator[dict[str, int]]:
+    """Those of two origins, A and B, and another one for the proxy to listen on."""
+    with origins() as start:
+        yield {"A": start("A").port, "B": start("B").port, "other": free_port()}
+
+
+@pytest.fixture
+def proxy(running_tls: Running[Tls], ports: dict[str, int]) -> Proxy:
+    """Has a certificate for a.org, and listens on three ports."""
+    return Proxy(running_tls("a.org", BIND_PORTS=str(ports["other"]), RECONFIGURE_ATTEMPTS="1"), ports)

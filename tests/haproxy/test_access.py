@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import pytest
 from certificates import make_certificate
-from controller import Answer, Controller, Origin, Tls, fetch
+from controller import Answer, Controller, Origin, Running, Tls, fetch
 from support import eventually
 
 Origins = Callable[[str], Origin]
@@ -51,8 +51,8 @@ OPEN = [
 ]
 
 
-def test_with_a_token_whatever_changes_or_shows_something_needs_it(controller: Controller) -> None:
-    controller.start(FLOWPROXY_API_TOKEN=TOKEN)
+def test_with_a_token_whatever_changes_or_shows_something_needs_it(running: Running[Controller]) -> None:
+    controller = running(FLOWPROXY_API_TOKEN=TOKEN)
     wrong = [
         None,
         {"Authorization": "Bearer"},
@@ -68,8 +68,8 @@ def test_with_a_token_whatever_changes_or_shows_something_needs_it(controller: C
     assert fetch(controller.port, "/v1/cert?certName=a.pem", "PUT").status == 401
 
 
-def test_what_only_asks_whether_we_live_is_open(controller: Controller) -> None:
-    controller.start(FLOWPROXY_API_TOKEN=TOKEN)
+def test_what_only_asks_whether_we_live_is_open(running: Running[Controller]) -> None:
+    controller = running(FLOWPROXY_API_TOKEN=TOKEN)
 
     assert {path: fetch(controller.port, path).status for path in OPEN} == dict.fromkeys(OPEN, 200)
     assert fetch(controller.port, "/v1/status").json.keys() == {"version", "ready"}
@@ -133,10 +133,10 @@ RAW = [
     ],
 )
 def test_who_may_write_haproxy_configuration_by_api(
-    controller: Controller, raw_config: str, token: str | None, status: int
+    running: Running[Controller], raw_config: str, token: str | None, status: int
 ) -> None:
     guarded = {"FLOWPROXY_API_TOKEN": token} if token else {}
-    controller.start(FLOWPROXY_RAW_CONFIG=raw_config, SEPARATOR="|", **guarded)
+    controller = running(FLOWPROXY_RAW_CONFIG=raw_config, SEPARATOR="|", **guarded)
 
     assert _reconfigure(controller, "web", SHOWN, **RAW[0]).status == status
     for parameters in RAW[1:] if raw_config != "all" else ():
@@ -216,8 +216,8 @@ def test_nobody_else_on_the_machine_reads_what_is_written(tls: Tls) -> None:
     assert [path for path in written if path.lstat().st_mode & 0o077] == []
 
 
-def test_calls_that_are_too_large_are_refused(controller: Controller) -> None:
-    controller.start()
+def test_calls_that_are_too_large_are_refused(running: Running[Controller]) -> None:
+    controller = running()
 
     assert fetch(controller.port, f"/v1/reconfigure?serviceName={'x' * 300_000}").status == 400
     assert fetch(controller.port, "/v1/ping", headers={"X-Large": "x" * 20_000}).status == 400
@@ -227,8 +227,8 @@ def test_calls_that_are_too_large_are_refused(controller: Controller) -> None:
     assert controller.status["ready"]
 
 
-def test_clients_that_never_finish_asking_are_cut_off(controller: Controller) -> None:
-    controller.start()
+def test_clients_that_never_finish_asking_are_cut_off(running: Running[Controller]) -> None:
+    controller = running()
     beginnings = [
         b"",
         b"GET /v1/ping HT",
@@ -273,9 +273,9 @@ def test_the_api_speaks_tls_if_it_is_given_a_certificate(tls: Tls) -> None:
     assert healthcheck.returncode == 0, healthcheck.stderr
 
 
-def test_a_flood_of_calls_leaves_room_for_others(controller: Controller, origin: Origins) -> None:
+def test_a_flood_of_calls_leaves_room_for_others(running: Running[Controller], origin: Origins) -> None:
     """Of heavy ones: many services are listed by many clients at once while others change something."""
-    controller.start()
+    controller = running()
     port = str(origin("web").port)
     for number in range(100):
         _reconfigure(controller, f"s{number}", {}, port=port, servicePath=f"/s{number}")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from controller import Controller, Origin, fetch
+from controller import Controller, Origin, Running, fetch
 from support import eventually, free_port
 
 GOOD = {"servicePath": "/", "port": "80", "outboundHostname": "127.0.0.1"}
@@ -31,20 +31,18 @@ DESTINATION_FIELDS = """
 
 
 @pytest.fixture
-def api(controller: Controller) -> Controller:
-    return controller.start(RECONFIGURE_ATTEMPTS="1")
+def api(running: Running[Controller]) -> Controller:
+    return running(RECONFIGURE_ATTEMPTS="1")
 
 
 @pytest.mark.parametrize("prefix", ["/v1/docker-flow-proxy", "/v1"])
 def test_ping_answers(api: Controller, prefix: str) -> None:
-    """T019, T020."""
     answer = api.api(f"{prefix}/ping")
 
     assert (answer.status, answer.json["Status"]) == (200, "OK")
 
 
 def test_an_answer_has_every_field_of_the_system_we_replace(api: Controller) -> None:
-    """T011."""
     answer = api.reconfigure("web", serviceDomain="acme.com", **GOOD).json
 
     assert {"Status": "OK", "Message": "", "ServiceName": "web", "AclName": "", "Users": []}.items() <= answer.items()
@@ -83,7 +81,6 @@ def test_an_answer_tells_what_was_asked_for_but_no_secret(api: Controller) -> No
 def test_a_wrong_call_is_told_why_and_changes_nothing(
     api: Controller, parameters: dict[str, str], status: int, said: str
 ) -> None:
-    """T001, T012."""
     before = api.api("/v1/config").text
     answer = api.api("/v1/docker-flow-proxy/reconfigure", **parameters)
 
@@ -95,7 +92,6 @@ def test_a_wrong_call_is_told_why_and_changes_nothing(
 
 
 def test_a_wrong_update_leaves_the_good_version(api: Controller) -> None:
-    """T115."""
     api.reconfigure("web", **GOOD)
     api.reconfigure("web", **GOOD | {"port": "99999"})
 
@@ -107,7 +103,6 @@ def test_any_method_and_a_form_are_taken(api: Controller) -> None:
 
 
 def test_a_slash_too_many_redirects(api: Controller) -> None:
-    """T019."""
     answer = api.api("/v1/docker-flow-proxy/ping/")
 
     assert answer.status == 301
@@ -115,7 +110,6 @@ def test_a_slash_too_many_redirects(api: Controller) -> None:
 
 
 def test_what_is_not_there_is_removed_without_a_word(api: Controller) -> None:
-    """T013."""
     before = api.status
 
     assert api.api("/v1/docker-flow-proxy/remove", serviceName="unknown").status == 200
@@ -124,17 +118,14 @@ def test_what_is_not_there_is_removed_without_a_word(api: Controller) -> None:
 
 
 def test_a_certificate_is_put_and_not_got(api: Controller) -> None:
-    """T022."""
     assert api.api("/v1/docker-flow-proxy/cert").status == 405
 
 
 def test_an_unknown_path_is_404(api: Controller) -> None:
-    """T022."""
     assert api.api("/v1/nonsense").status == 404
 
 
 def test_the_configuration_is_shown_as_text_and_as_json(api: Controller) -> None:
-    """T023."""
     api.reconfigure("web", **GOOD)
 
     text = api.api("/v1/docker-flow-proxy/config").text
@@ -220,7 +211,6 @@ def test_the_status_tells_what_runs(api: Controller) -> None:
 
 
 def test_reload_reloads(api: Controller) -> None:
-    """T015."""
     before = api.status["reloads"]
 
     assert api.api("/v1/docker-flow-proxy/reload").json["Status"] == "OK"

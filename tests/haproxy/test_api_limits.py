@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 from certificates import make_certificate
-from controller import Answer, Controller, Origin, Tls, fetch, requests_all_the_time
+from controller import Answer, Controller, Origin, Running, Tls, fetch, requests_all_the_time
 from support import eventually
 
 Origins = Callable[[str], Origin]
@@ -177,8 +177,8 @@ def test_haproxy_that_dies_without_file_descriptors_left_is_started_later(
     assert controller.process.poll() is None
 
 
-def test_a_client_that_does_not_read_its_answer_is_cut_off(controller: Controller) -> None:
-    controller.start()
+def test_a_client_that_does_not_read_its_answer_is_cut_off(running: Running[Controller]) -> None:
+    controller = running()
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", controller.port))
@@ -231,8 +231,8 @@ def _processor_seconds(controller: Controller) -> float:
     return used.user + used.system
 
 
-def test_a_compressed_body_is_not_unpacked(controller: Controller) -> None:
-    controller.start()
+def test_a_compressed_body_is_not_unpacked(running: Running[Controller]) -> None:
+    controller = running()
     before = _processor_seconds(controller)
     answer = send(controller, "/v1/ping", BOMB, Content_Encoding="gzip")
     assert answer.status == 415
@@ -254,8 +254,8 @@ COSTLY: dict[str, tuple[str, bytes, dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("token", ["", TOKEN])
-def test_what_a_stranger_sends_costs_little(controller: Controller, token: str) -> None:
-    controller.start(FLOWPROXY_API_TOKEN=token)
+def test_what_a_stranger_sends_costs_little(running: Running[Controller], token: str) -> None:
+    controller = running(FLOWPROXY_API_TOKEN=token)
     for kind, (tail, body, headers) in COSTLY.items():
         sent = {"Content_Type": "application/x-www-form-urlencoded"} | headers
         for path in ("/v1/reconfigure", "/v1/ping"):
@@ -265,9 +265,9 @@ def test_what_a_stranger_sends_costs_little(controller: Controller, token: str) 
             assert _processor_seconds(controller) - before < 0.5, (kind, path)
 
 
-def test_tiny_chunks_cost_little(controller: Controller) -> None:
+def test_tiny_chunks_cost_little(running: Running[Controller]) -> None:
     """Without the token the rest of a body is read for two seconds at most."""
-    controller.start(FLOWPROXY_API_TOKEN=TOKEN)
+    controller = running(FLOWPROXY_API_TOKEN=TOKEN)
     before = _processor_seconds(controller)
     with socket.create_connection(("127.0.0.1", controller.port), 10) as connection:
         connection.sendall(b"POST /v1/reconfigure HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -278,8 +278,8 @@ def test_tiny_chunks_cost_little(controller: Controller) -> None:
     assert _processor_seconds(controller) - before < 1.5
 
 
-def test_who_may_not_call_is_answered_before_the_body_comes(controller: Controller) -> None:
-    controller.start(FLOWPROXY_API_TOKEN=TOKEN)
+def test_who_may_not_call_is_answered_before_the_body_comes(running: Running[Controller]) -> None:
+    controller = running(FLOWPROXY_API_TOKEN=TOKEN)
     head = b"PUT /v1/cert?certName=a.pem HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n"
     with socket.create_connection(("127.0.0.1", controller.port), 10) as connection:
         connection.sendall(head)
@@ -316,7 +316,7 @@ def test_bad_requests_say_little_in_the_log(controller: Controller) -> None:
     assert len(written.splitlines()) < 100
 
 
-def test_a_certificate_that_is_no_text_is_refused(controller: Controller) -> None:
-    controller.start()
+def test_a_certificate_that_is_no_text_is_refused(running: Running[Controller]) -> None:
+    controller = running()
     answer = send(controller, "/v1/ping", b"\xff\xfe")
     assert (answer.status, "utf-8" in answer.json["Message"]) == (415, True)

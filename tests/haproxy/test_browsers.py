@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from controller import Controller, Origin, fetch
+from controller import Controller, Origin, Running, fetch
 
 Origins = Callable[[str], Origin]
 
@@ -41,8 +41,8 @@ def _is_known(controller: Controller) -> bool:
 
 
 @pytest.mark.parametrize("headers", FOREIGN, ids=str)
-def test_a_page_of_another_origin_may_not_call(controller: Controller, headers: dict[str, str]) -> None:
-    controller.start()
+def test_a_page_of_another_origin_may_not_call(running: Running[Controller], headers: dict[str, str]) -> None:
+    controller = running()
     for path, method in CALLS:
         answer = fetch(controller.port, path, method, headers)
         assert answer.status == 403, (path, method)
@@ -50,17 +50,17 @@ def test_a_page_of_another_origin_may_not_call(controller: Controller, headers: 
     assert not _is_known(controller)
 
 
-def test_an_image_in_a_page_changes_nothing(controller: Controller) -> None:
+def test_an_image_in_a_page_changes_nothing(running: Running[Controller]) -> None:
     """The page keeps the browser from saying where it comes from, and the API is not reached by HTTPS."""
-    controller.start()
+    controller = running()
     image = {"User-Agent": "Mozilla/5.0 (X11; Linux)", "Accept-Language": "en", "Accept": "image/*"}
     assert fetch(controller.port, f"/v1/reconfigure?{WEB}", headers=image).status == 403
     assert not _is_known(controller)
     assert fetch(controller.port, "/v1/status", headers=image).status == 200
 
 
-def test_there_is_no_cors(controller: Controller) -> None:
-    controller.start()
+def test_there_is_no_cors(running: Running[Controller]) -> None:
+    controller = running()
     asks = {"Origin": "http://evil.org", "Access-Control-Request-Method": "GET"}
     answer = fetch(controller.port, f"/v1/reconfigure?{WEB}", "OPTIONS", asks)
     assert answer.status == 403
@@ -71,16 +71,16 @@ def test_there_is_no_cors(controller: Controller) -> None:
 @pytest.mark.parametrize(
     "host", ["127.0.0.1:{port}", "localhost:{port}", "proxy:{port}", "tasks.proxy", socket.gethostname(), "ui.org"]
 )
-def test_a_person_at_the_api_may_call(controller: Controller, host: str) -> None:
-    controller.start(FLOWPROXY_API_HOSTS="api.example.org,UI.org")
+def test_a_person_at_the_api_may_call(running: Running[Controller], host: str) -> None:
+    controller = running(FLOWPROXY_API_HOSTS="api.example.org,UI.org")
     named = host.format(port=controller.port)
     headers = {"Host": named, "Origin": f"http://{named}", "Sec-Fetch-Site": "same-origin", "Accept-Language": "en"}
     assert fetch(controller.port, f"/v1/reconfigure?{WEB}", headers=headers).status == 200
     assert _is_known(controller)
 
 
-def test_the_error_says_what_to_set(controller: Controller) -> None:
-    controller.start()
+def test_the_error_says_what_to_set(running: Running[Controller]) -> None:
+    controller = running()
     answer = fetch(controller.port, "/v1/services", headers={"Host": "ui.org", "Sec-Fetch-Site": "none"})
     assert (answer.status, "FLOWPROXY_API_HOSTS" in answer.json["Message"]) == (403, True)
 
@@ -96,16 +96,16 @@ TOOLS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("headers", TOOLS, ids=str)
-def test_tools_may_call_by_any_name(controller: Controller, headers: dict[str, str]) -> None:
-    controller.start()
+def test_tools_may_call_by_any_name(running: Running[Controller], headers: dict[str, str]) -> None:
+    controller = running()
     for host in ("whatever.example.org", "proxy_proxy:8080", f"127.0.0.1:{controller.port}"):
         given = headers | {"Host": host}
         assert fetch(controller.port, f"/v1/docker-flow-proxy/reconfigure?{WEB}", headers=given).status == 200
         assert fetch(controller.port, "/metrics", headers=given).status == 200
 
 
-def test_a_page_gains_nothing_through_a_route_to_the_api(controller: Controller) -> None:
-    controller.start()
+def test_a_page_gains_nothing_through_a_route_to_the_api(running: Running[Controller]) -> None:
+    controller = running()
     route = {"servicePath": "/", "port": str(controller.port), "outboundHostname": "127.0.0.1"}
     assert controller.reconfigure("api", **route).status == 200
     for headers in FOREIGN:

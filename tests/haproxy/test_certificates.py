@@ -14,14 +14,12 @@ Origins = Callable[[str], Origin]
 
 
 def test_without_a_certificate_the_port_speaks_plain_http(tls: Tls) -> None:
-    """T095."""
     tls.begin()
 
     assert fetch(tls.tls, "/").status == 503
 
 
 def test_a_certificate_put_by_api_is_live_when_the_call_is_answered(tls: Tls) -> None:
-    """T095, T171."""
     tls.begin()
     pem, serial = make_certificate("a.org")
     answer = tls.put_certificate("a.org.pem", pem)
@@ -51,7 +49,6 @@ def test_a_certificate_is_replaced_added_and_removed_without_a_reload(tls: Tls) 
 
 
 def test_a_broken_certificate_is_refused_and_the_old_one_stays(tls: Tls) -> None:
-    """T172, T173."""
     tls.begin()
     pem, serial = make_certificate("a.org")
     tls.put_certificate("a.org.pem", pem)
@@ -75,7 +72,6 @@ def test_a_broken_certificate_is_refused_and_the_old_one_stays(tls: Tls) -> None
 
 
 def test_files_and_secrets_are_certificates_and_other_secrets_are_not(tls: Tls) -> None:
-    """T097, T177."""
     serials = {}
     for folder, name, domain in [
         (tls.certs, "any-name", "a.org"),
@@ -104,7 +100,6 @@ def test_a_file_that_appears_is_found(tls: Tls) -> None:
 
 
 def test_the_preferred_certificate_is_for_clients_without_a_name(tls: Tls) -> None:
-    """T098."""
     serials = {}
     for name in ("a", "dev2.my-cert.com", "dev3.x"):
         pem, serials[name] = make_certificate(f"{name}.org")
@@ -115,7 +110,6 @@ def test_the_preferred_certificate_is_for_clients_without_a_name(tls: Tls) -> No
 
 
 def test_a_certificate_may_come_with_a_service(tls: Tls, origin: Origins) -> None:
-    """T174."""
     tls.begin()
     pem, serial = make_certificate("a.org")
     web = {"serviceDomain": "a.org", "port": str(origin("web").port), "outboundHostname": "127.0.0.1"}
@@ -131,7 +125,6 @@ def test_a_certificate_may_come_with_a_service(tls: Tls, origin: Origins) -> Non
 
 @pytest.mark.parametrize(("enabled", "protocol"), [("true", "h2"), ("false", "http/1.1")])
 def test_http_2_is_offered_as_set(tls: Tls, enabled: str, protocol: str) -> None:
-    """T096."""
     (tls.certs / "a").write_text(make_certificate("a.org")[0])
     tls.begin(ENABLE_H2=enabled)
 
@@ -140,7 +133,6 @@ def test_http_2_is_offered_as_set(tls: Tls, enabled: str, protocol: str) -> None
 
 
 def test_plain_and_encrypted_requests_are_told_apart(tls: Tls, origin: Origins) -> None:
-    """T100."""
     pem = make_certificate("a.org")[0]
     (tls.certs / "a").write_text(pem)
     authority = tls.secrets / "ca.pem"
@@ -174,7 +166,6 @@ def test_http_and_https_can_go_to_ports_of_their_own(tls: Tls, origin: Origins) 
 
 
 def test_a_list_of_the_users_own(tls: Tls, tmp_path: Path) -> None:
-    """T099."""
     pem, serial = make_certificate("a.org")
     (tmp_path / "own.pem").write_text(pem)
     (tmp_path / "own-list.txt").write_text(f"{tmp_path}/own.pem\n")

@@ -12,7 +12,7 @@ from controller import Controller, Origin, origins
 from daemon import daemons
 from hostile import DOMAINS
 from hypothesis import HealthCheck, example, given, settings
-from support import eventually
+from support import eventually, rounds
 
 HOST, OUT = "first.org", {"outboundHostname": "127.0.0.1"}
 SNI = "req.ssl_sni -m reg"
@@ -49,7 +49,8 @@ def test_a_domain_writes_no_line_of_a_map(attacked: Attacked) -> None:
     assert " ?q" not in (controller.folder / "maps" / "exact.map").read_text()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.longer
+@settings(max_examples=rounds(15, soak=150), deadline=None, suppress_health_check=list(HealthCheck))
 @given(DOMAINS)
 @example({"serviceDomain": "evil.org", "redirectFromDomain": "*first.org"})
 @example({"serviceDomain": "*", "serviceDomainAlgo": "hdr_reg(host)"})

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 
 import pytest
-from controller import Controller, Origin
+from controller import Controller, Origin, Running
 from prometheus_client.parser import text_string_to_metric_families
 from support import eventually
 
@@ -14,7 +14,6 @@ Origins = Callable[[str], Origin]
 
 
 def test_a_service_of_the_environment_is_routed_right_after_the_start(controller: Controller, origin: Origins) -> None:
-    """T157, T158, T161."""
     controller.start(
         DFP_SERVICE_SERVICE_NAME="plain",
         DFP_SERVICE_SERVICE_PATH="/plain",
@@ -32,7 +31,6 @@ def test_a_service_of_the_environment_is_routed_right_after_the_start(controller
 
 
 def test_destinations_of_the_environment_may_share_a_port(controller: Controller, origin: Origins) -> None:
-    """T159, T160."""
     port = str(origin("web").port)
     controller.start(
         DFP_SERVICE_1_SERVICE_NAME="web",
@@ -71,16 +69,15 @@ def test_prometheus_is_told_our_figures_and_those_of_haproxy(controller: Control
     assert 'haproxy_frontend_http_requests_total{proxy="services"}' in text
 
 
-def test_the_statistics_are_there_as_csv(controller: Controller) -> None:
-    """T168."""
-    controller.start()
+def test_the_statistics_are_there_as_csv(running: Running[Controller]) -> None:
+    controller = running()
 
     assert "\nservices,FRONTEND," in controller.api("/v1/docker-flow-proxy/metrics").text
 
 
 @pytest.mark.parametrize("path", ["notify-services", "ping"])
-def test_what_the_listener_was_asked_is_answered(controller: Controller, path: str) -> None:
-    controller.start()
+def test_what_the_listener_was_asked_is_answered(running: Running[Controller], path: str) -> None:
+    controller = running()
 
     assert controller.api(f"/v1/docker-flow-swarm-listener/{path}").json == {"Status": "OK"}
     assert controller.api("/v1/docker-flow-swarm-listener/get-services").json == []
@@ -88,7 +85,6 @@ def test_what_the_listener_was_asked_is_answered(controller: Controller, path: s
 
 
 def test_a_call_for_all_replicas_fails_where_they_are_not_known(controller: Controller) -> None:
-    """T179."""
     controller.start(SERVICE_NAME="no-such-service.invalid")
     web = {"serviceName": "web", "servicePath": "/", "port": "80", "outboundHostname": "127.0.0.1"}
 
@@ -99,7 +95,7 @@ def test_a_call_for_all_replicas_fails_where_they_are_not_known(controller: Cont
 
 
 def test_a_port_that_expects_the_proxy_protocol(controller: Controller, origin: Origins) -> None:
-    """T119: behind a load balancer that tells the client's address so."""
+    """Behind a load balancer that tells the client's address so."""
     controller.launch(DEFAULT_PORTS=f"{controller.traffic} accept-proxy")
     eventually(lambda: controller.status["ready"])
     port = str(origin("web").port)
@@ -111,3 +107,23 @@ def test_a_port_that_expects_the_proxy_protocol(controller: Controller, origin: 
         said = b"".join(iter(lambda: connection.recv(4096), b""))
     assert b"200 OK" in said
     assert b"x-forwarded-for: 203.0.113.7" in said
+
+
+def test_of_many_services_at_once_only_the_bad_ones_are_refused(controller: Controller, origin: Origins) -> None:
+    port = str(origin("web").port)
+    environment: dict[str, str] = {}
+    for number in range(1, 31):
+        prefix = f"DFP_SERVICE_{number}"
+        environment |= {
+            f"{prefix}_SERVICE_NAME": f"s{number}",
+            f"{prefix}_SERVICE_PATH": f"/s{number}/",
+            f"{prefix}_PORT": port,
+            f"{prefix}_OUTBOUND_HOSTNAME": "127.0.0.1",
+        }
+        if number in (7, 8, 23):
+            environment[f"{prefix}_BACKEND_EXTRA"] = "garbage"
+    controller.start(**environment)
+
+    assert controller.status["quarantined"].keys() == {"s7", "s8", "s23"}
+    served = [number for number in range(1, 31) if controller.get(f"/s{number}/").status == 200]
+    assert served == [number for number in range(1, 31) if number not in (7, 8, 23)]

@@ -11,7 +11,7 @@ import pytest
 from controller import Answer, Controller, Origin, fetch, origins
 from hostile import HOSTILE, PLAIN, Hostile
 from hypothesis import HealthCheck, example, given, settings
-from support import eventually, free_port
+from support import eventually, free_port, rounds
 
 from flowproxy.services.parse import DEPRECATED
 
@@ -40,7 +40,8 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
             controller.end()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.longer
+@settings(max_examples=rounds(40, soak=400), deadline=None, suppress_health_check=list(HealthCheck))
 @given(HOSTILE)
 @example(Hostile("servicePath", "/" + "x" * 3000))
 @example(Hostile("addReqHeader", "X-Evil \\"))

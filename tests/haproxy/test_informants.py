@@ -69,7 +69,6 @@ def described(name: str, port: int, **more: str) -> dict[str, str]:
 def test_its_services_are_routed_and_bad_ones_told(
     controller: Controller, listener: Listener, origin: Callable[[str], Origin]
 ) -> None:
-    """T197."""
     port = origin("web").port
     bad = described("bad", port, httpsOnly="perhaps")
     listener.services = [described("web", port), bad, described("gone", port, replicas="0")]
@@ -87,7 +86,6 @@ def test_its_services_are_routed_and_bad_ones_told(
 def test_an_answer_that_is_none_is_no_first_sync(
     controller: Controller, listener: Listener, status: int, services: object
 ) -> None:
-    """T021, T198."""
     listener.status, listener.services = status, services
     controller.start(LISTENER_ADDRESS=listener.address, RELOAD_INTERVAL="20")
 
@@ -121,7 +119,6 @@ def test_of_several_each_is_asked_only_so_often(controller: Controller, listener
 def test_a_reload_may_ask_all_listeners_to_send_again(
     controller: Controller, listener: Listener, other: Listener
 ) -> None:
-    """T017."""
     controller.start(LISTENER_ADDRESS=f"{listener.address},{other.address}")
     assert controller.api(RELOAD, fromListener="true").status == 200
     assert (listener.asked["notify-services"], other.asked["notify-services"]) == (1, 1)
@@ -134,7 +131,6 @@ def test_a_reload_may_ask_all_listeners_to_send_again(
 
 
 def test_a_reload_that_makes_the_configuration_anew_asks_nobody(controller: Controller, listener: Listener) -> None:
-    """T018."""
     controller.start(LISTENER_ADDRESS=listener.address)
     eventually(lambda: controller.api(FIRST_SYNC).status == 200)
 

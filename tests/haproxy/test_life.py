@@ -101,7 +101,6 @@ def test_a_drain_has_an_end(controller: Controller, origin: Origins) -> None:
 def test_a_haproxy_that_dies_is_started_again(
     controller: Controller, origin: Origins, role: str, seconds: float
 ) -> None:
-    """T205."""
     controller.start()
     controller.reconfigure("web", servicePath="/", port=str(origin("web").port), outboundHostname="127.0.0.1")
     haproxy = controller.status["haproxy"]
@@ -115,7 +114,6 @@ def test_a_haproxy_that_dies_is_started_again(
 
 
 def test_no_request_is_lost_while_services_come_and_go(controller: Controller, origin: Origins) -> None:
-    """T202."""
     controller.start()
     controller.reconfigure("web", servicePath="/", port=str(origin("web").port), outboundHostname="127.0.0.1")
 
@@ -219,7 +217,6 @@ def _haproxies(folder: Path) -> list[int]:
 
 
 def test_a_configuration_that_was_broken_by_hand_is_mended_by_a_reload(controller: Controller, origin: Origins) -> None:
-    """T016."""
     controller.start()
     controller.reconfigure("web", servicePath="/", port=str(origin("web").port), outboundHostname="127.0.0.1")
     (controller.folder / "haproxy.cfg").write_text("broken\n")
@@ -230,7 +227,6 @@ def test_a_configuration_that_was_broken_by_hand_is_mended_by_a_reload(controlle
 
 
 def test_connections_of_an_old_worker_are_cut_where_that_is_asked_for(controller: Controller, origin: Origins) -> None:
-    """T203."""
     controller.start(TERMINATE_ON_RELOAD="true")
     web = origin("web")
     controller.reconfigure("web", servicePath="/", port=str(web.port), outboundHostname="127.0.0.1")

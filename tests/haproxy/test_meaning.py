@@ -9,6 +9,7 @@ from controller import Controller
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from routing_cases import CANDIDATES, REQUESTS, described_candidates
+from support import rounds
 
 from flowproxy.routing.compile import compile_routes
 from flowproxy.routing.conditions import Request
@@ -28,7 +29,10 @@ def answering(controller: Controller, tmp_path: Path) -> Controller:
     return controller.start(FLOWPROXY_TEMPLATES=str(templates), DO_NOT_RESOLVE_ADDR="true")
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@pytest.mark.longer
+@settings(
+    max_examples=rounds(8, soak=100), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(CANDIDATES, st.lists(REQUESTS, min_size=4, max_size=8))
 def test_haproxy_sends_every_request_where_the_meaning_says(
     answering: Controller, described: list[dict[str, str]], requests: list[Request]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from controller import Answer, Controller, Origin
+from controller import Answer, Controller, Origin, Running
 from support import eventually, free_port
 
 Origins = Callable[[str], Origin]
@@ -47,7 +47,18 @@ class Cluster:
 
 @pytest.fixture
 def cluster(controller: Controller, origin: Origins) -> Cluster:
+    """Not yet started."""
     return Cluster(controller, origin)
+
+
+@pytest.fixture
+def open_cluster(running: Running[Controller], origin: Origins) -> Cluster:
+    return Cluster(running(), origin)
+
+
+@pytest.fixture
+def cluster_with_owners(running: Running[Controller], origin: Origins) -> Cluster:
+    return Cluster(running(FLOWPROXY_HOSTS="stack"), origin)
 
 
 @pytest.mark.parametrize(
@@ -59,8 +70,9 @@ def cluster(controller: Controller, origin: Origins) -> Cluster:
         {"servicePath": "/.well-known/acme-challenge/"},
     ],
 )
-def test_who_takes_requests_is_listed_everywhere(cluster: Cluster, condition: dict[str, str]) -> None:
-    controller = cluster.controller.start()
+def test_who_takes_requests_is_listed_everywhere(open_cluster: Cluster, condition: dict[str, str]) -> None:
+    cluster, controller = open_cluster, open_cluster.controller
+    logged = controller.log.read_text().count("routes overlap")
     cluster.put("victim", serviceDomain=HOST, servicePath="/")
     answer = cluster.put("taker", **{"serviceDomain": HOST, "servicePath": "/", **condition})
 
@@ -73,25 +85,24 @@ def test_who_takes_requests_is_listed_everywhere(cluster: Cluster, condition: di
     assert (status["overlaps"], status["overlaps_total"]) == ([overlap], 1)
     assert cluster.service("victim")["overlaps"] == cluster.service("taker")["overlaps"] == [overlap]
     assert [s["overlaps"] for s in controller.api("/v1/services").json] == [[overlap], [overlap]]
-    assert eventually(lambda: controller.log.read_text().count("routes overlap") == 1)
+    assert eventually(lambda: controller.log.read_text().count("routes overlap") == logged + 1)
     cluster.put("other", serviceDomain="other.org")
-    assert controller.log.read_text().count("routes overlap") == 1
+    assert controller.log.read_text().count("routes overlap") == logged + 1
 
 
-def test_the_loser_of_a_conflict_reads_it_in_its_own_answer(cluster: Cluster) -> None:
-    cluster.controller.start()
-    first = cluster.put("first", serviceDomain=HOST)
-    second = cluster.put("second", serviceDomain=HOST)
+def test_the_loser_of_a_conflict_reads_it_in_its_own_answer(open_cluster: Cluster) -> None:
+    first = open_cluster.put("first", serviceDomain=HOST)
+    second = open_cluster.put("second", serviceDomain=HOST)
 
     assert first.json["Message"] == ""
     assert (second.status, second.json["Status"]) == (200, "OK")
     assert second.json["Message"] == "the route victim.org/ is served by service first, which is older"
     assert second.json["Conflicts"] == [{"route": "victim.org/", "winner": "first", "loser": "second"}]
-    assert cluster.served() == "first"
+    assert open_cluster.served() == "first"
 
 
-def test_nobody_is_its_own_winner(cluster: Cluster) -> None:
-    controller = cluster.controller.start()
+def test_nobody_is_its_own_winner(open_cluster: Cluster) -> None:
+    cluster, controller = open_cluster, open_cluster.controller
     port = str(free_port())
     answer = cluster.put(
         "twice",
@@ -144,9 +155,9 @@ def test_a_host_belongs_to_the_stack_of_its_oldest_service(cluster: Cluster) -> 
     ],
 )
 def test_a_call_for_a_host_of_another_is_a_conflict_and_changes_nothing(
-    cluster: Cluster, asked: dict[str, str]
+    cluster_with_owners: Cluster, asked: dict[str, str]
 ) -> None:
-    cluster.controller.start(FLOWPROXY_HOSTS="stack")
+    cluster = cluster_with_owners
     cluster.put("victim", serviceDomain=f"{HOST},*.{HOST}", servicePath="/app")
     answer = cluster.put("taker", **asked)
 
@@ -159,8 +170,8 @@ def test_a_call_for_a_host_of_another_is_a_conflict_and_changes_nothing(
     assert cluster.put("taker", serviceDomain="fine.net").status == 200
 
 
-def test_the_last_good_version_of_a_refused_service_serves(cluster: Cluster) -> None:
-    cluster.controller.start(FLOWPROXY_HOSTS="stack")
+def test_the_last_good_version_of_a_refused_service_serves(cluster_with_owners: Cluster) -> None:
+    cluster = cluster_with_owners
     cluster.put("victim", serviceDomain=HOST)
     cluster.put("taker", serviceDomain="fine.net")
 
@@ -168,8 +179,8 @@ def test_the_last_good_version_of_a_refused_service_serves(cluster: Cluster) -> 
     assert cluster.served("/", "fine.net") == "taker"
 
 
-def test_the_owner_may_share_its_host_and_leaves_it_when_it_goes(cluster: Cluster) -> None:
-    cluster.controller.start(FLOWPROXY_HOSTS="stack")
+def test_the_owner_may_share_its_host_and_leaves_it_when_it_goes(cluster_with_owners: Cluster) -> None:
+    cluster = cluster_with_owners
     cluster.put("owner", serviceDomain=HOST, shareHost="true")
     assert cluster.put("guest", serviceDomain=HOST, servicePath="/guest", shareHost="true").status == 200
     assert cluster.served("/guest") == "guest"

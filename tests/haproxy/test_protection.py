@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from controller import Controller, Origin, Tls
+from controller import Controller, Origin, Running, Tls
 
 Origins = Callable[[str], Origin]
 
@@ -32,8 +32,10 @@ def _call(controller: Controller, parameters: dict[str, str]) -> tuple[int, str]
     return answer.status, answer.text
 
 
-def test_a_service_whose_protection_is_not_understood_gets_no_route(controller: Controller, origin: Origins) -> None:
-    controller.start()
+def test_a_service_whose_protection_is_not_understood_gets_no_route(
+    running: Running[Controller], origin: Origins
+) -> None:
+    controller = running()
     port = str(origin("admin").port)
 
     for parameters in MISUNDERSTOOD:
@@ -43,8 +45,8 @@ def test_a_service_whose_protection_is_not_understood_gets_no_route(controller: 
         assert controller.get("/admin").status == 503
 
 
-def test_the_last_good_version_keeps_serving(controller: Controller, origin: Origins) -> None:
-    controller.start()
+def test_the_last_good_version_keeps_serving(running: Running[Controller], origin: Origins) -> None:
+    controller = running()
     port = str(origin("admin").port)
     assert _call(controller, {"port": port, "users": "a:b"})[0] == 200
 
@@ -54,8 +56,8 @@ def test_the_last_good_version_keeps_serving(controller: Controller, origin: Ori
         assert controller.get("/admin", Authorization="Basic YTpi").status == 200
 
 
-def test_a_tcp_service_with_users_gets_no_port(controller: Controller, origin: Origins) -> None:
-    controller.start()
+def test_a_tcp_service_with_users_gets_no_port(running: Running[Controller], origin: Origins) -> None:
+    controller = running()
 
     status, text = _call(
         controller, {"port": str(origin("db").port), "reqMode": "tcp", "srcPort": "29999", "users": "a:b"}

@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 
 import pytest
 from certificates import make_certificate
-from controller import Answer, Controller, Origin, Tls, fetch
-from support import eventually
+from controller import Answer, Controller, Origin, Running, Tls, fetch
+from support import eventually, rounds
 
 from flowproxy.control.template_files import OURS
 
@@ -55,7 +55,8 @@ def mistakes(folder: Path, port: int) -> list[tuple[str, dict[str, str]]]:
     ]
 
 
-def test_a_thousand_services_are_live_although_twenty_are_wrong(
+@pytest.mark.longer
+def test_hundreds_of_services_are_live_although_twenty_are_wrong(
     controller: Controller, origin: Origins, tmp_path: Path
 ) -> None:
     controller.start()
@@ -64,7 +65,7 @@ def test_a_thousand_services_are_live_although_twenty_are_wrong(
         taken.bind(("", 0))
         taken.listen()
         wrong = mistakes(tmp_path, taken.getsockname()[1])
-        good = {f"good{number}": {"servicePath": f"/good{number}/"} for number in range(980)}
+        good = {f"good{number}": {"servicePath": f"/good{number}/"} for number in range(rounds(200, soak=980))}
         bad = {f"bad{number}": {"servicePath": f"/bad{number}/", **given} for number, (_, given) in enumerate(wrong)}
         calls = [item for pair in itertools.zip_longest(good.items(), bad.items()) for item in pair if item]
 
@@ -125,17 +126,19 @@ def test_what_was_right_before_keeps_serving_and_is_tried_again_when_it_changes(
         r"\x64efaults",
     ],
 )
-def test_no_line_of_a_backend_begins_another_section(controller: Controller, origin: Origins, extra: str) -> None:
-    controller.start()
+def test_no_line_of_a_backend_begins_another_section(running: Running[Controller], origin: Origins, extra: str) -> None:
+    controller = running()
     answer = _reconfigure(controller, "web", str(origin("web").port), backendExtra=f"http-request deny\n{extra}")
 
     assert answer.status == 400
     assert answer.json["Message"].startswith("service web: backendExtra: ")
 
 
-def test_two_new_services_that_do_not_go_together_the_elder_stays(controller: Controller, origin: Origins) -> None:
+def test_two_new_services_that_do_not_go_together_the_elder_stays(
+    running: Running[Controller], origin: Origins
+) -> None:
     """Each is right alone; HAProxy names the one that stands lower in the file."""
-    controller.start()
+    controller = running()
     port = str(origin("web").port)
     fronts = {
         "z": "acl mine path /z\nuse_backend z-be{port}_0 if mine",

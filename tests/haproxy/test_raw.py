@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from controller import Answer, Controller, Origin, fetch
+from controller import Answer, Controller, Origin, Running, fetch
 from raw_lines import ALLOWED
 from support import eventually, free_port
 
@@ -33,8 +33,8 @@ def secret(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("level", ["safe", "trusted"])
-def test_a_header_to_delete_reads_no_file(controller: Controller, secret: Path, level: str) -> None:
-    controller.start(FLOWPROXY_RAW_CONFIG=level)
+def test_a_header_to_delete_reads_no_file(running: Running[Controller], secret: Path, level: str) -> None:
+    controller = running(FLOWPROXY_RAW_CONFIG=level)
 
     for parameter in ("delReqHeader", "delResHeader"):
         answer = _call(controller, {parameter: f"X-A if {{ src -f {secret} }}"})
@@ -54,8 +54,8 @@ READING_FILES = [
 ]
 
 
-def test_an_error_never_quotes_a_file_that_a_line_reads(controller: Controller, secret: Path) -> None:
-    controller.start()
+def test_an_error_never_quotes_a_file_that_a_line_reads(running: Running[Controller], secret: Path) -> None:
+    controller = running()
 
     for line in READING_FILES:
         answer = _call(controller, {"backendExtra": line.format(secret)})
@@ -65,8 +65,8 @@ def test_an_error_never_quotes_a_file_that_a_line_reads(controller: Controller, 
         assert CANARY not in answer.text + controller.log.read_text() + json.dumps(controller.status)
 
 
-def test_whatever_safe_allows_haproxy_accepts(controller: Controller, origin: Origins) -> None:
-    controller.start(FLOWPROXY_RAW_CONFIG="safe")
+def test_whatever_safe_allows_haproxy_accepts(running: Running[Controller], origin: Origins) -> None:
+    controller = running(FLOWPROXY_RAW_CONFIG="safe")
     port = str(origin("web").port)
     acls = [line for line in ALLOWED if line.startswith("acl ")]
     rest = [line for line in ALLOWED if line not in acls and not line.startswith(("http-request allow", "option"))]
@@ -145,8 +145,8 @@ SOCKETS = [
 ]
 
 
-def test_no_backend_reaches_haproxys_own_sockets(controller: Controller) -> None:
-    controller.start()
+def test_no_backend_reaches_haproxys_own_sockets(running: Running[Controller]) -> None:
+    controller = running()
     port = free_port()
     folder = controller.folder
 
@@ -159,8 +159,8 @@ def test_no_backend_reaches_haproxys_own_sockets(controller: Controller) -> None
             socket.create_connection(("127.0.0.1", port), 2)
 
 
-def test_a_template_reaches_no_socket_either(controller: Controller, tmp_path: Path) -> None:
-    controller.start()
+def test_a_template_reaches_no_socket_either(running: Running[Controller], tmp_path: Path) -> None:
+    controller = running()
     template = tmp_path / "be.tmpl"
     template.write_text(
         "backend {{ backends[0].name }}\n    server x {{ 'un' }}ix@" + str(controller.folder / "haproxy.sock") + "\n"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl, urlencode
 
 import pytest
-from controller import Answer, Controller, Origin, fetch
+from controller import Answer, Controller, Origin, Running, fetch
 
 from flowproxy.cluster.signature import HEADER, Call, sign
 
@@ -41,9 +41,9 @@ def created_of(controller: Controller, name: str, **headers: str) -> float:
     return float(fetch(controller.port, f"/v1/services/{name}", headers=headers).json["created"])
 
 
-def test_a_stranger_does_not_make_a_service_older(controller: Controller) -> None:
+def test_a_stranger_does_not_make_a_service_older(running: Running[Controller]) -> None:
     """Neither directly nor through a route that leads to the API."""
-    controller.start(FLOWPROXY_KEY=KEY)
+    controller = running(FLOWPROXY_KEY=KEY)
     route = {"servicePath": "/", "port": str(controller.port), "outboundHostname": "127.0.0.1"}
     assert controller.reconfigure("api", **route).status == 200
     assert reconfigure(controller, "older", "").status == 200
@@ -52,8 +52,8 @@ def test_a_stranger_does_not_make_a_service_older(controller: Controller) -> Non
         assert created_of(controller, f"newer{number}") > created_of(controller, "older")
 
 
-def test_without_a_key_every_replica_has_its_own_time(controller: Controller) -> None:
-    controller.start()
+def test_without_a_key_every_replica_has_its_own_time(running: Running[Controller]) -> None:
+    controller = running()
     begun = time.time()
     for number, created in enumerate(("1", "nan", "-inf")):
         assert reconfigure(controller, f"web{number}", created, key=KEY).status == 200
@@ -61,8 +61,8 @@ def test_without_a_key_every_replica_has_its_own_time(controller: Controller) ->
 
 
 @pytest.mark.parametrize("variable", ["FLOWPROXY_KEY", "FLOWPROXY_API_TOKEN"])
-def test_the_time_of_a_signed_call_counts(controller: Controller, variable: str) -> None:
-    controller.start(**{variable: TOKEN})
+def test_the_time_of_a_signed_call_counts(running: Running[Controller], variable: str) -> None:
+    controller = running(**{variable: TOKEN})
     shown = {"Authorization": f"Bearer {TOKEN}"}
     assert reconfigure(controller, "web", "12345.5", key=TOKEN, headers=shown).status == 200
     assert created_of(controller, "web", **shown) == 12345.5
@@ -73,8 +73,8 @@ def test_the_time_of_a_signed_call_counts(controller: Controller, variable: str)
         assert (answer.status, CREATED in answer.json["Message"]) == (400, True), never
 
 
-def test_a_wrong_signature_is_refused(controller: Controller) -> None:
-    controller.start(FLOWPROXY_KEY=KEY)
+def test_a_wrong_signature_is_refused(running: Running[Controller]) -> None:
+    controller = running(FLOWPROXY_KEY=KEY)
     for wrong in (
         reconfigure(controller, "web", "1", key=TOKEN),
         reconfigure(controller, "web", "1", key=KEY, at=time.time() - 100),
@@ -88,8 +88,8 @@ def test_a_wrong_signature_is_refused(controller: Controller) -> None:
 
 
 @pytest.mark.parametrize("settings", [{}, {"FLOWPROXY_KEY": KEY}])
-def test_certificates_are_not_sent_to_strangers(controller: Controller, settings: dict[str, str]) -> None:
-    controller.start(**settings)
+def test_certificates_are_not_sent_to_strangers(running: Running[Controller], settings: dict[str, str]) -> None:
+    controller = running(**settings)
     route = {"servicePath": "/", "port": str(controller.port), "outboundHostname": "127.0.0.1"}
     assert controller.reconfigure("api", **route).status == 200
     for port in (controller.port, controller.traffic):
@@ -97,8 +97,8 @@ def test_certificates_are_not_sent_to_strangers(controller: Controller, settings
         assert (answer.status, "only replicas" in answer.json["Message"]) == (403, True)
 
 
-def test_an_overheard_call_does_not_send_certificates_elsewhere(controller: Controller) -> None:
-    controller.start(FLOWPROXY_KEY=KEY)
+def test_an_overheard_call_does_not_send_certificates_elsewhere(running: Running[Controller]) -> None:
+    controller = running(FLOWPROXY_KEY=KEY)
     query = "without=a.pem"
     signature = sign(KEY.encode(), Call.of("POST", SEND, parse_qsl(query), "", b""), time.time())
     answer = fetch(controller.port, f"{SEND}?{query}", "POST", {HEADER: signature})

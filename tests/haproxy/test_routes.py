@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from controller import Controller, Origin
+from controller import Controller, Origin, Running
 
 Origins = Callable[[str], Origin]
 
 
 @pytest.fixture
+def controller(running: Running[Controller]) -> Controller:
+    return running()
+
+
+@pytest.fixture
 def web(controller: Controller, origin: Origins) -> Callable[..., int]:
     """Registers a service with an origin of its own and returns the status of the call."""
-    controller.start()
 
     def put(name: str, **parameters: str) -> int:
         port = str(origin(name).port)
@@ -60,7 +64,6 @@ def test_host_and_path_decide_together(controller: Controller, web: Callable[...
 
 
 def test_a_service_with_several_destinations(controller: Controller, origin: Origins) -> None:
-    controller.start()
     one, two = origin("one"), origin("two")
     controller.reconfigure(
         "both",
@@ -103,7 +106,6 @@ def test_another_path_of_a_known_service_is_live_without_a_reload(
 
 
 def test_servers_are_exchanged_without_a_reload(controller: Controller, origin: Origins) -> None:
-    controller.start()
     web = {"servicePath": "/", "port": str(origin("web").port)}
     controller.reconfigure("web", **web, outboundHostname="127.0.0.2")  # nobody listens there
     before = controller.status
@@ -139,8 +141,8 @@ def test_no_replicas_is_no_route(controller: Controller, web: Callable[..., int]
     assert controller.get("/demo").status == 503
 
 
-def test_a_request_to_a_service_without_servers_is_answered_with_503(controller: Controller) -> None:
-    controller.start(DO_NOT_RESOLVE_ADDR="true")
+def test_a_request_to_a_service_without_servers_is_answered_with_503(running: Running[Controller]) -> None:
+    controller = running(DO_NOT_RESOLVE_ADDR="true")
 
     assert controller.reconfigure("nowhere", servicePath="/x", port="80").status == 200
     assert controller.get("/x").status == 503

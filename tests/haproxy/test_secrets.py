@@ -6,7 +6,7 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 
 import pytest
-from controller import Answer, Controller, Origin, fetch
+from controller import Answer, Controller, Origin, Running, fetch
 
 Origins = Callable[[str], Origin]
 
@@ -52,8 +52,8 @@ LEVELS = ["safe", "all"]
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_a_secret_is_in_no_answer_and_not_in_the_log(controller: Controller, origin: Origins, level: str) -> None:
-    controller.start(FLOWPROXY_RAW_CONFIG=level)
+def test_a_secret_is_in_no_answer_and_not_in_the_log(running: Running[Controller], origin: Origins, level: str) -> None:
+    controller = running(FLOWPROXY_RAW_CONFIG=level)
     port = str(origin("web").port)
     said = [_call(controller, name, port, parameters) for name, parameters in WAYS.items()]
     # The same again for a route that is taken already: conflicts name routes.
@@ -84,8 +84,8 @@ def test_a_secret_is_in_no_answer_and_not_in_the_log(controller: Controller, ori
     assert sum("(hidden)" in answer.text for answer in said) > len(WAYS)
 
 
-def test_a_hidden_secret_still_works(controller: Controller, origin: Origins) -> None:
-    controller.start()
+def test_a_hidden_secret_still_works(running: Running[Controller], origin: Origins) -> None:
+    controller = running()
     port = str(origin("web").port)
     assert _call(controller, "web", port, {"serviceHeader": f"X-Api-Key:{CANARY}"}).status == 200
     assert _call(controller, "upstream", port, WAYS["extra-hidden"]).status == 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from certificates import make_certificate
-from controller import Origin, Tls
+from controller import Origin, Running, Tls
 from support import eventually
 
 Origins = Callable[[str], Origin]
@@ -25,9 +25,9 @@ def conflict(tls: Tls, service: str) -> list[tuple[str, str]]:
     return [(one["route"], one["winner"]) for one in found if one["loser"] == service]
 
 
-def test_below_the_wildcard_of_somebody_only_who_has_the_route(tls: Tls) -> None:
+def test_below_the_wildcard_of_somebody_only_who_has_the_route(running_tls: Running[Tls]) -> None:
     theirs, serial = make_certificate("*.x.org")
-    tls.begin()
+    tls = running_tls()
     bring(tls, "victim", theirs, serviceDomain="*.x.org")
     bring(tls, "owner", serviceDomain="login.x.org")
     for name, more in (
@@ -46,8 +46,8 @@ def test_below_the_wildcard_of_somebody_only_who_has_the_route(tls: Tls) -> None
     assert tls.api("/v1/explain", url="http://other.org/").json["route"]["service"] == "stranger"
 
 
-def test_the_route_decides_and_not_who_was_first_with_a_certificate(tls: Tls) -> None:
-    tls.begin()
+def test_the_route_decides_and_not_who_was_first_with_a_certificate(running_tls: Running[Tls]) -> None:
+    tls = running_tls()
     bring(tls, "owner", serviceDomain="a.org")
     bring(tls, "thief", make_certificate("a.org")[0], serviceDomain="a.org")
     assert conflict(tls, "thief") == [("a.org/", "owner"), ("the certificate for a.org", "owner")]
@@ -58,8 +58,8 @@ def test_the_route_decides_and_not_who_was_first_with_a_certificate(tls: Tls) ->
     assert tls.serial("a.org") == serial
 
 
-def test_a_service_for_any_host_shows_its_certificate_until_a_host_is_somebody_elses(tls: Tls) -> None:
-    tls.begin()
+def test_a_service_for_any_host_shows_its_certificate_until_a_host_is_somebody_elses(running_tls: Running[Tls]) -> None:
+    tls = running_tls()
     pem, serial = make_certificate("a.org", "b.org")
     bring(tls, "all", pem, servicePath="/")
     assert tls.serial("b.org") == serial
@@ -68,10 +68,10 @@ def test_a_service_for_any_host_shows_its_certificate_until_a_host_is_somebody_e
     assert conflict(tls, "all") == [("the certificate for b.org", "b")]
 
 
-def test_a_younger_service_never_has_the_default_certificate(tls: Tls) -> None:
+def test_a_younger_service_never_has_the_default_certificate(running_tls: Running[Tls]) -> None:
     """The one for clients without a server name: neither when it comes nor after a reload or a restart."""
     older, serial = make_certificate("z.org")
-    tls.begin()
+    tls = running_tls()
     bring(tls, "z", older, serviceDomain="z.org")
     bring(tls, "a", make_certificate("a.org")[0], serviceDomain="a.org")
     assert tls.serial(None) == serial

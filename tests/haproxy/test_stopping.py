@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -118,15 +117,9 @@ def test_while_a_name_server_does_not_answer(controller: Controller, tmp_path: P
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.99.99.98", 53))
         # The controller itself has the file of ours where the system has its own.
-        program = tmp_path / "python"
-        program.write_text(
-            f"#!/bin/sh\nexec unshare --mount sh -c 'mount --bind {tmp_path}/resolv.conf /etc/resolv.conf"
-            f' && exec {sys.executable} "$@"\' sh "$@"\n'
-        )
-        program.chmod(0o755)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "executable", str(program))
-            controller.start(DFP_SERVICE_SERVICE_NAME="far", DFP_SERVICE_SERVICE_PATH="/far", DFP_SERVICE_PORT="80")
+        mount = f'mount --bind {tmp_path}/resolv.conf /etc/resolv.conf && exec "$@"'
+        controller.wrapper = ("unshare", "--mount", "sh", "-c", mount, "sh")
+        controller.start(DFP_SERVICE_SERVICE_NAME="far", DFP_SERVICE_SERVICE_PATH="/far", DFP_SERVICE_PORT="80")
         eventually(lambda: "name does not resolve" in controller.log.read_text(), within=15)
 
         _, ours = seconds_to_stop(controller)

@@ -6,8 +6,7 @@ import ssl
 import statistics
 
 import pytest
-from certificates import make_certificate
-from controller import Tls
+from controller import Running, Tls
 from streams import StreamOrigin, download, upload
 
 CHUNKS = 30
@@ -17,16 +16,17 @@ LIMIT_MS = 10
 @pytest.mark.parametrize("compression", [False, True], ids=["plain", "compression"])
 @pytest.mark.parametrize("encrypted", [False, True], ids=["clear", "tls"])
 @pytest.mark.parametrize("http2", [False, True], ids=["h1", "h2"])
-async def test_no_chunk_waits_for_the_next_one(tls: Tls, http2: bool, encrypted: bool, compression: bool) -> None:
+async def test_no_chunk_waits_for_the_next_one(
+    running_tls: Running[Tls], http2: bool, encrypted: bool, compression: bool
+) -> None:
     compressed = {"compressionAlgo": "gzip", "compressionType": "text/html"} if compression else {}
+    tls = running_tls("localhost")
     context, port = None, tls.traffic
     if encrypted:
-        (tls.certs / "a.pem").write_text(make_certificate("localhost")[0])
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         context.set_alpn_protocols(["h2" if http2 else "http/1.1"])
         port = tls.tls
-    tls.begin()
     async with StreamOrigin(CHUNKS).running() as origin:
         given = {"servicePath": "/", "port": str(origin), "outboundHostname": "127.0.0.1"} | compressed
         assert tls.reconfigure("stream", **given).status == 200

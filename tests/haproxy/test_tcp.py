@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from certificates import make_certificate
-from controller import Controller, Origin, Tls, fetch
+from controller import Controller, Origin, Running, Tls, fetch
 from support import eventually, free_port
 
 Origins = Callable[[str], Origin]
@@ -79,9 +79,8 @@ def hear(port: int, server_name: str | None = None, send: bytes = b"") -> str:
         return connection.recv(100).decode()
 
 
-def test_a_tcp_port_leads_to_the_service(controller: Controller, echo: Callable[..., Echo]) -> None:
-    """T006, T136."""
-    controller.start()
+def test_a_tcp_port_leads_to_the_service(running: Running[Controller], echo: Callable[..., Echo]) -> None:
+    controller = running()
     port = free_port()
     answer = controller.reconfigure("db", reqMode="tcp", srcPort=str(port), port=echo("db").port, **OUT)
 
@@ -92,9 +91,10 @@ def test_a_tcp_port_leads_to_the_service(controller: Controller, echo: Callable[
         hear(port)
 
 
-def test_one_service_may_mix_http_and_tcp(controller: Controller, origin: Origins, echo: Callable[..., Echo]) -> None:
-    """T138."""
-    controller.start()
+def test_one_service_may_mix_http_and_tcp(
+    running: Running[Controller], origin: Origins, echo: Callable[..., Echo]
+) -> None:
+    controller = running()
     port = free_port()
     controller.reconfigure(
         "both",
@@ -110,9 +110,10 @@ def test_one_service_may_mix_http_and_tcp(controller: Controller, origin: Origin
     assert hear(port) == "db"
 
 
-def test_domains_decide_between_services_on_one_tcp_port(controller: Controller, echo: Callable[..., Echo]) -> None:
-    """T139."""
-    controller.start()
+def test_domains_decide_between_services_on_one_tcp_port(
+    running: Running[Controller], echo: Callable[..., Echo]
+) -> None:
+    controller = running()
     port = free_port()
     shared = {"reqMode": "tcp", "srcPort": str(port), **OUT}
     controller.reconfigure("a", serviceDomain="a.org", port=echo("a", "a.org").port, **shared)
@@ -122,8 +123,8 @@ def test_domains_decide_between_services_on_one_tcp_port(controller: Controller,
     assert hear(port, "x.b.org") == "b"
 
 
-def test_the_host_of_plain_http_decides_too(controller: Controller, origin: Origins) -> None:
-    controller.start()
+def test_the_host_of_plain_http_decides_too(running: Running[Controller], origin: Origins) -> None:
+    controller = running()
     port = free_port()
     for name in ("a", "b"):
         controller.reconfigure(
@@ -134,9 +135,11 @@ def test_the_host_of_plain_http_decides_too(controller: Controller, origin: Orig
     assert fetch(port, "/", headers={"Host": "b.org"}).text.split()[0] == "b"
 
 
-def test_a_second_service_for_all_of_a_tcp_port_is_told(controller: Controller, echo: Callable[..., Echo]) -> None:
-    """T140: the elder one serves."""
-    controller.start()
+def test_a_second_service_for_all_of_a_tcp_port_is_told(
+    running: Running[Controller], echo: Callable[..., Echo]
+) -> None:
+    """The elder one serves."""
+    controller = running()
     port = free_port()
     shared = {"reqMode": "tcp", "srcPort": str(port), **OUT}
     controller.reconfigure("first", port=echo("first").port, **shared)
@@ -148,8 +151,8 @@ def test_a_second_service_for_all_of_a_tcp_port_is_told(controller: Controller, 
     assert f"port {port}" in conflict["route"]
 
 
-def test_a_port_of_the_http_routes_is_not_for_tcp(controller: Controller, echo: Callable[..., Echo]) -> None:
-    controller.start()
+def test_a_port_of_the_http_routes_is_not_for_tcp(running: Running[Controller], echo: Callable[..., Echo]) -> None:
+    controller = running()
     controller.reconfigure("db", reqMode="tcp", srcPort=str(controller.traffic), port=echo("db").port, **OUT)
 
     assert controller.get("/").status == 503
@@ -157,9 +160,9 @@ def test_a_port_of_the_http_routes_is_not_for_tcp(controller: Controller, echo: 
 
 
 def test_a_port_that_another_program_has_is_that_services_error_alone(
-    controller: Controller, origin: Origins, echo: Callable[..., Echo]
+    running: Running[Controller], origin: Origins, echo: Callable[..., Echo]
 ) -> None:
-    controller.start()
+    controller = running()
     with socket.create_server(("", 0)) as taken:
         port = str(taken.getsockname()[1])
         answer = controller.reconfigure("db", reqMode="tcp", srcPort=port, port=echo("db").port, **OUT)
@@ -171,9 +174,8 @@ def test_a_port_that_another_program_has_is_that_services_error_alone(
     assert controller.get("/").status == 200
 
 
-def test_a_group_shares_one_port(controller: Controller, echo: Callable[..., Echo]) -> None:
-    """T143, T145."""
-    controller.start()
+def test_a_group_shares_one_port(running: Running[Controller], echo: Callable[..., Echo]) -> None:
+    controller = running()
     port = free_port()
     group = {"reqMode": "tcp", "srcPort": str(port), "serviceGroup": "dbs", "balanceGroup": "leastconn"}
     group["groupToken"] = "open sesame"
@@ -186,10 +188,9 @@ def test_a_group_shares_one_port(controller: Controller, echo: Callable[..., Ech
 
 
 def test_an_idle_tcp_connection_ends_after_its_tunnel_timeout(
-    controller: Controller, echo: Callable[..., Echo]
+    running: Running[Controller], echo: Callable[..., Echo]
 ) -> None:
-    """T141."""
-    controller.start()
+    controller = running()
     port = free_port()
     controller.reconfigure("db", reqMode="tcp", srcPort=str(port), port=echo("db").port, timeoutTunnel="1", **OUT)
 
@@ -198,9 +199,8 @@ def test_an_idle_tcp_connection_ends_after_its_tunnel_timeout(
         assert connection.recv(10) == b""
 
 
-def test_a_server_that_is_down_is_known_by_its_check(controller: Controller) -> None:
-    """T142."""
-    controller.start()
+def test_a_server_that_is_down_is_known_by_its_check(running: Running[Controller]) -> None:
+    controller = running()
     port = free_port()
     dead = str(free_port())
     controller.reconfigure("db", reqMode="tcp", srcPort=str(port), port=dead, checkTcp="true", clitcpka="true", **OUT)
@@ -211,9 +211,8 @@ def test_a_server_that_is_down_is_known_by_its_check(controller: Controller) -> 
     assert "option tcp-check" in text
 
 
-def test_server_names_decide_on_an_sni_port(controller: Controller, echo: Callable[..., Echo]) -> None:
-    """T146, T147, T149."""
-    controller.start()
+def test_server_names_decide_on_an_sni_port(running: Running[Controller], echo: Callable[..., Echo]) -> None:
+    controller = running()
     port = free_port()
     shared = {"reqMode": "sni", "srcPort": str(port), **OUT}
     beginning = {"servicePath": "test.", "pathType": "req_ssl_sni -i -m beg", "aclName": "01-a"}
@@ -226,10 +225,10 @@ def test_server_names_decide_on_an_sni_port(controller: Controller, echo: Callab
         hear(port, "c.org")
 
 
-def test_sni_and_terminated_tls_share_a_port(tls: Tls, origin: Origins, echo: Callable[..., Echo]) -> None:
-    """T148."""
-    (tls.certs / "a").write_text(make_certificate("a.org")[0])
-    tls.begin()
+def test_sni_and_terminated_tls_share_a_port(
+    running_tls: Running[Tls], origin: Origins, echo: Callable[..., Echo]
+) -> None:
+    tls = running_tls("a.org")
     tls.reconfigure("web", serviceDomain="a.org", port=str(origin("web").port), **OUT)
     through = {"servicePath": "through.org", "srcPort": str(tls.tls), "port": echo("through", "through.org").port}
     assert tls.reconfigure("through", reqMode="sni", **through, **OUT).status == 200
@@ -254,9 +253,9 @@ def test_the_port_of_the_statistics_is_nobodys(controller: Controller, origin: O
 
 
 def test_two_services_of_one_acl_name_keep_their_own_connections(
-    controller: Controller, echo: Callable[..., Echo]
+    running: Running[Controller], echo: Callable[..., Echo]
 ) -> None:
-    controller.start()
+    controller = running()
     ports = free_port(), free_port()
     mine = echo("a")
     echo("b", at=("127.0.0.2", int(mine.port)))
@@ -269,9 +268,9 @@ def test_two_services_of_one_acl_name_keep_their_own_connections(
 
 
 def test_a_tcp_service_does_not_replace_an_http_backend(
-    controller: Controller, origin: Origins, echo: Callable[..., Echo]
+    running: Running[Controller], origin: Origins, echo: Callable[..., Echo]
 ) -> None:
-    controller.start()
+    controller = running()
     port = str(origin("web").port)
     echo("evil", at=("127.0.0.2", int(port)))
     controller.reconfigure("web", servicePath="/", port=port, **OUT)
@@ -285,9 +284,9 @@ def test_a_tcp_service_does_not_replace_an_http_backend(
 
 @pytest.mark.parametrize("token", [{}, {"groupToken": "Open sesame"}])
 def test_a_group_is_not_joined_without_its_token(
-    controller: Controller, echo: Callable[..., Echo], token: dict[str, str]
+    running: Running[Controller], echo: Callable[..., Echo], token: dict[str, str]
 ) -> None:
-    controller.start()
+    controller = running()
     port = free_port()
     group = {"reqMode": "tcp", "srcPort": str(port), "serviceGroup": "dbs"}
     controller.reconfigure("one", port=echo("one").port, groupToken="open sesame", **group, **OUT)
@@ -318,9 +317,9 @@ def test_services_of_the_environment_are_one_owner_of_a_group(
 
 
 def test_a_name_on_an_sni_port_is_one_services_and_goes_before_patterns(
-    controller: Controller, echo: Callable[..., Echo]
+    running: Running[Controller], echo: Callable[..., Echo]
 ) -> None:
-    controller.start()
+    controller = running()
     port = free_port()
     shared = {"reqMode": "sni", "srcPort": str(port), **OUT}
     controller.reconfigure("first", port=echo("first", "a.org").port, servicePath="a.org", **shared)
@@ -336,10 +335,9 @@ def test_a_name_on_an_sni_port_is_one_services_and_goes_before_patterns(
 
 @pytest.mark.parametrize("asked", ["web.org", "WEB.org", "x.below.org", "old.org", "certified.org", "x.certified.org"])
 def test_sni_does_not_take_the_tls_of_an_http_route_or_certificate(
-    tls: Tls, origin: Origins, echo: Callable[..., Echo], asked: str
+    running_tls: Running[Tls], origin: Origins, echo: Callable[..., Echo], asked: str
 ) -> None:
-    (tls.certs / "own").write_text(make_certificate("certified.org", "*.certified.org")[0])
-    tls.begin()
+    tls = running_tls("certified.org", "*.certified.org")
     domains = {"serviceDomain": "web.org,*.below.org,certified.org,*.certified.org", "redirectFromDomain": "old.org"}
     tls.reconfigure("web", port=str(origin("web").port), **domains, **OUT)
     evil = {"servicePath": f"{asked},evil.org", "srcPort": str(tls.tls), "port": echo("evil", "evil.org").port}
@@ -361,10 +359,9 @@ def test_sni_does_not_take_the_tls_of_an_http_route_or_certificate(
     ],
 )
 def test_sni_patterns_are_not_for_the_tls_port_of_http_routes(
-    tls: Tls, origin: Origins, echo: Callable[..., Echo], pattern: dict[str, str]
+    running_tls: Running[Tls], origin: Origins, echo: Callable[..., Echo], pattern: dict[str, str]
 ) -> None:
-    (tls.certs / "own").write_text(make_certificate("a.org")[0])
-    tls.begin()
+    tls = running_tls("a.org")
     tls.reconfigure("web", port=str(origin("web").port), serviceDomain="web.org", **OUT)
     evil = {"srcPort": str(tls.tls), "port": echo("evil", "evil.org").port, **pattern}
     answer = tls.reconfigure("evil", reqMode="sni", **evil, **OUT)
@@ -374,10 +371,9 @@ def test_sni_patterns_are_not_for_the_tls_port_of_http_routes(
 
 
 def test_an_older_sni_service_keeps_its_name_and_the_younger_http_service_reads_it(
-    tls: Tls, origin: Origins, echo: Callable[..., Echo]
+    running_tls: Running[Tls], origin: Origins, echo: Callable[..., Echo]
 ) -> None:
-    (tls.certs / "own").write_text(make_certificate("a.org")[0])
-    tls.begin()
+    tls = running_tls("a.org")
     through = {"servicePath": "db.org", "srcPort": str(tls.tls), "port": echo("db", "db.org").port}
     tls.reconfigure("db", reqMode="sni", **through, **OUT)
     answer = tls.reconfigure("web", port=str(origin("web").port), serviceDomain="db.org", **OUT)
@@ -406,9 +402,9 @@ def test_one_sni_service_sets_nothing_for_the_http_routes_beside_it(
 
 
 def test_the_log_format_of_a_port_is_what_all_its_services_ask_for(
-    controller: Controller, echo: Callable[..., Echo]
+    running: Running[Controller], echo: Callable[..., Echo]
 ) -> None:
-    controller.start()
+    controller = running()
     shared = {"reqMode": "sni", "srcPort": str(free_port()), "debug": "true", **OUT}
     controller.reconfigure("one", port=echo("one").port, servicePath="one.org", debugFormat="format-one", **shared)
     assert "log-format format-one" in controller.api("/v1/config").text

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from controller import Answer, Controller, Origin
+from controller import Answer, Controller, Origin, Running
 
 Origins = Callable[[str], Origin]
 
@@ -40,12 +40,11 @@ class Templated:
 
 
 @pytest.fixture
-def templated(controller: Controller, tmp_path: Path) -> Templated:
-    return Templated(controller.start(), tmp_path)
+def templated(running: Running[Controller], tmp_path: Path) -> Templated:
+    return Templated(running(), tmp_path)
 
 
 def test_a_service_brings_its_own_routes_and_backends(templated: Templated, origin: Origins) -> None:
-    """T162."""
     answer = templated.put("web", FRONTEND, BACKEND, port=str(origin("web").port), userDef="hello there")
 
     assert answer.status == 200, answer.text
@@ -111,11 +110,13 @@ def test_a_broken_template_is_its_services_error_alone(
     assert templated.put("fourth", servicePath="/fourth", port=port).status == 200
 
 
-@pytest.mark.parametrize("path", ["/nowhere/template", "{state}/haproxy.cfg", "{state}.pipe", "/", "relative"])
-def test_a_template_must_be_a_file_that_is_meant_for_it(controller: Controller, path: str) -> None:
-    controller.start()
-    os.mkfifo(f"{controller.folder}.pipe")
-    given = path.replace("{state}", str(controller.folder))
+@pytest.mark.parametrize("path", ["/nowhere/template", "{state}/haproxy.cfg", "{test}/pipe", "/", "relative"])
+def test_a_template_must_be_a_file_that_is_meant_for_it(
+    running: Running[Controller], tmp_path: Path, path: str
+) -> None:
+    controller = running()
+    os.mkfifo(tmp_path / "pipe")
+    given = path.format(state=controller.folder, test=tmp_path)
     answer = controller.reconfigure(
         "web", servicePath="/", port="80", outboundHostname="127.0.0.1", templateFePath=given
     )
@@ -125,7 +126,6 @@ def test_a_template_must_be_a_file_that_is_meant_for_it(controller: Controller, 
 
 
 def test_the_operators_template_is_the_base_of_the_configuration(controller: Controller, origin: Origins) -> None:
-    """T163."""
     base = controller.folder.parent / "base.cfg"
     base.write_text(
         '{% include "global.cfg.j2" %}\n{% include "defaults.cfg.j2" %}\n'

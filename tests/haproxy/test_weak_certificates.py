@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from certificates import make_authority, make_certificate
-from controller import Origin, Tls
-from support import eventually
+from controller import Origin, Running, Tls
+from support import eventually, rounds
 
 Origins = Callable[[str], Origin]
 
@@ -88,8 +88,8 @@ def test_a_signature_of_old(tls: Tls, origin: Origins, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["rsa3072", "SECP384R1", "SECP521R1", "SECP256K1", "ed25519", "expired", "authority"])
-def test_one_that_is_only_unusual_is_taken(tls: Tls, kind: str) -> None:
-    tls.begin()
+def test_one_that_is_only_unusual_is_taken(running_tls: Running[Tls], kind: str) -> None:
+    tls = running_tls()
     assert tls.put_certificate("first.pem", make_certificate("first.org")[0]).status == 200
     if kind == "expired":
         pem, _ = make_certificate("odd.org", days=-10)
@@ -99,24 +99,24 @@ def test_one_that_is_only_unusual_is_taken(tls: Tls, kind: str) -> None:
     else:
         pem, _ = make_certificate("odd.org", key=kind)
 
-    assert tls.put_certificate("odd.pem", pem).status == 200
-    assert "certs/odd.pem" in tls.ask("show ssl cert")
+    assert tls.put_certificate(f"{kind}.pem", pem).status == 200
+    assert f"certs/{kind}.pem" in tls.ask("show ssl cert")
     assert tls.api("/v1/reload").status == 200
     assert tls.status["quarantined_certificates"] == {}
 
 
 @pytest.mark.parametrize("ending", ["ocsp", "sctl", "issuer", "key", "rsa", "ecdsa"])
-def test_a_name_that_haproxy_would_take_for_a_part_of_another(tls: Tls, ending: str) -> None:
+def test_a_name_that_haproxy_would_take_for_a_part_of_another(running_tls: Running[Tls], ending: str) -> None:
     """HAProxy reads a.pem.ocsp with a.pem, and ends where it does not hold what its name says."""
-    tls.begin()
-    pem, serial = make_certificate("a.org")
-    other, of_other = make_certificate("b.org")
-    assert tls.put_certificate("a.pem", pem).status == 200
-    assert tls.put_certificate(f"a.pem.{ending}", other).status == 200
+    tls = running_tls()
+    pem, serial = make_certificate(f"a.{ending}.org")
+    other, of_other = make_certificate(f"b.{ending}.org")
+    assert tls.put_certificate(f"{ending}-a.pem", pem).status == 200
+    assert tls.put_certificate(f"{ending}-a.pem.{ending}", other).status == 200
 
     assert tls.api("/v1/reload").status == 200
     assert tls.status["failure"] is None
-    assert (tls.serial("a.org"), tls.serial("b.org")) == (serial, of_other)
+    assert (tls.serial(f"a.{ending}.org"), tls.serial(f"b.{ending}.org")) == (serial, of_other)
 
 
 @pytest.mark.parametrize("place", ["folder", "secret"])
@@ -193,9 +193,10 @@ def test_a_haproxy_whose_files_were_broken_comes_back_as_soon_as_they_are_writte
     assert eventually(lambda: tls.status["failure"] is None)
 
 
-def test_300_put_at_once_are_all_served(tls: Tls) -> None:
+@pytest.mark.longer
+def test_many_put_at_once_are_all_served(tls: Tls) -> None:
     tls.begin()
-    made = {f"{number}.org": make_certificate(f"{number}.org") for number in range(300)}
+    made = {f"{number}.org": make_certificate(f"{number}.org") for number in range(rounds(60, soak=300))}
     with ThreadPoolExecutor(20) as callers:
         put = callers.map(lambda name: tls.put_certificate(f"{name}.pem", made[name][0]).status, made)
         assert set(put) == {200}
@@ -204,10 +205,11 @@ def test_300_put_at_once_are_all_served(tls: Tls) -> None:
     assert "background loop failed" not in tls.log.read_text()
 
 
+@pytest.mark.longer
 def test_one_that_is_put_over_itself_quickly_is_the_last_one(tls: Tls) -> None:
     """Contents of one length within one tick of the clock."""
     tls.begin()
-    for _ in range(30):
+    for _ in range(rounds(10, soak=60)):
         pem, serial = make_certificate("a.org")
         assert tls.put_certificate("a.pem", pem).status == 200
         assert tls.serial("a.org") == serial

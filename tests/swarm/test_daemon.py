@@ -97,7 +97,7 @@ def routed(controller: Controller, name: str) -> bool:
 
 
 def test_labels_decide_from_first_to_last(clear_swarm: Swarm, watching: Controller) -> None:
-    """T186, T187, T188, T199: the Swarm is read where a listener told of it."""
+    """The Swarm is read where a listener told of it."""
     create(clear_swarm, watching, "web")
     eventually(lambda: routed(watching, "web"), within=5)
 
@@ -128,7 +128,6 @@ def test_a_wrong_label_is_told_and_the_good_version_stays(clear_swarm: Swarm, wa
 
 
 def test_only_the_short_name_where_a_label_asks_for_it(clear_swarm: Swarm, watching: Controller) -> None:
-    """T185."""
     stack = ("com.docker.stack.namespace", "shop")
     for name, short in (("shop_long", "false"), ("shop_short", "true")):
         create(clear_swarm, watching, name, shortName=short)

@@ -42,7 +42,7 @@ def addresses(name: str) -> set[str]:
 
 
 def test_the_virtual_ip_is_the_only_server_where_a_label_asks_for_it(proxied: Swarm, origin_image: str) -> None:
-    """T151, T152: the tasks, unless the virtual IP is asked for."""
+    """The tasks, unless the virtual IP is asked for."""
     create(proxied, "virtual", origin_image, "vip", "--replicas=2", discoveryType="vip")
     create(proxied, "single", origin_image, "vip", "--replicas=2")
     proxied.containers("virtual", count=2)
@@ -55,7 +55,6 @@ def test_the_virtual_ip_is_the_only_server_where_a_label_asks_for_it(proxied: Sw
 
 
 def test_a_client_stays_with_its_task_whatever_happens_to_others(proxied: Swarm, origin_image: str) -> None:
-    """T150."""
     create(proxied, "sticky", origin_image, "dnsrr", "--replicas=3", sessionType="sticky-server")
     proxied.containers("sticky", count=3)
     eventually(lambda: len(addresses("sticky")) == 3, within=20)

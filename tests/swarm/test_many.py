@@ -1,4 +1,4 @@
-"""A thousand services of a real Swarm at once. Their tasks are placed nowhere; an origin beside answers for all."""
+"""Hundreds of services of a real Swarm at once. Their tasks are placed nowhere; an origin beside answers for all."""
 
 import sys
 import time
@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from controller import Controller, origins
-from support import eventually
+from support import eventually, rounds
 from swarm.testbed import Swarm
 
-COUNT = 1000
+COUNT = rounds(300, soak=1000)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,8 @@ def is_live(controller: Controller, number: int) -> bool:
     return controller.get(f"/s{number}/x").status == 200
 
 
-def test_a_thousand_services_are_live_soon_with_few_reloads(
+@pytest.mark.longer
+def test_hundreds_of_services_are_live_soon_with_few_reloads(
     clear_swarm: Swarm, watching: Controller, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with origins() as start, ThreadPoolExecutor(8) as threads:

@@ -62,7 +62,6 @@ def is_known(swarm: Swarm, container: str, service: str) -> bool:
 
 
 def test_a_call_for_all_reaches_all(replicas: Swarm) -> None:
-    """T178."""
     first, *others = replicas.containers("proxy", count=3)
     call = "/v1/docker-flow-proxy/reconfigure?serviceName=web&servicePath=/web&port=80&outboundHostname=127.0.0.1"
     status, answer = ask(replicas, first, f"{call}&distribute=true")
@@ -112,7 +111,6 @@ def test_the_listener_of_old_may_go_on_calling(replicas: Swarm) -> None:
 
 
 def test_the_companion_for_certificates_may_go_on_calling(replicas: Swarm) -> None:
-    """T200."""
     first, *others = replicas.containers("proxy", count=3)
     pem, _ = make_certificate("le.org")
     put = "/v1/docker-flow-proxy/cert?certName=le.org.pem&distribute=true"
@@ -131,7 +129,6 @@ def test_the_companion_for_certificates_may_go_on_calling(replicas: Swarm) -> No
 
 
 def test_a_certificate_for_all_is_everywhere_and_a_new_replica_takes_it_over(replicas: Swarm) -> None:
-    """T175."""
     first, *_ = replicas.containers("proxy", count=3)
     pem, _ = make_certificate("a.org")
     path = "/v1/docker-flow-proxy/cert?certName=a.org.pem&distribute=true"
@@ -199,7 +196,6 @@ def test_without_a_key_certificates_reach_a_new_replica_all_the_same(replicas: S
 
 
 def test_the_statistics_of_all_come_together(replicas: Swarm) -> None:
-    """T168."""
     first, *_ = replicas.containers("proxy", count=4)
     script = ASK.replace("print(answer.status)", "")
     text = replicas.docker("exec", first, "python3", "-c", script, "GET", "/v1/metrics?distribute=true", "")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import eventually
+from support import eventually, rounds
 from swarm.client import answers, get, require_free
 from swarm.load import Load
 from swarm.testbed import Swarm
@@ -181,13 +181,16 @@ def test_a_task_that_accepts_and_never_answers(web: Swarm, shared: Path) -> None
     assert lost == {}
 
 
-def test_a_hundred_reloads(web: Swarm, shared: Path) -> None:
+@pytest.mark.longer
+def test_many_reloads(web: Swarm, shared: Path) -> None:
+    times = rounds(20, soak=100)
+
     def act() -> None:
-        for _ in range(100):
+        for _ in range(times):
             assert get("http://127.0.0.1:8080/v1/reload", within=30).status == 200
 
     before = status()["reloads"]
     load = under_load(web, shared, act, settled(web, 3))
 
     assert load.failures == {}
-    assert status()["reloads"] >= before + 100
+    assert status()["reloads"] >= before + times

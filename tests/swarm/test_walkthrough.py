@@ -115,7 +115,6 @@ def test_five_tasks_share_the_requests_about_equally(story: Swarm) -> None:
 
 
 def test_remove_makes_the_service_unknown_again(story: Swarm) -> None:
-    """T014."""
     answer = get(f"{API}/remove?serviceName=go-demo", within=20)
 
     assert answer.status == 200, answer

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +102,11 @@ class Swarm:
         eventually(self._without_leftovers, within=30)
 
     def _without_containers(self) -> bool:
-        """Docker stops the containers of services by itself, in its own time."""
+        """Docker stops the containers of services by itself, in its own time: nobody needs their last requests."""
         running = self.api.containers(filters={"label": "com.docker.swarm.task.id"})
+        for container in running:
+            with suppress(docker.errors.APIError):  # it has ended meanwhile
+                self.api.kill(container)
         assert not running, f"still running: {', '.join(container['Names'][0] for container in running)}"
         return True
 

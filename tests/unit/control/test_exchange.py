@@ -10,9 +10,11 @@ import pytest
 from flowproxy.cluster.replicas import Reply
 from flowproxy.control.exchange import RECORDS, STATE, Exchange
 from flowproxy.errors import InvalidService, NotStored
+from flowproxy.features import Defaults
+from flowproxy.services.admission import Admission, Rules
 from flowproxy.services.parse import parse
 from flowproxy.services.registry import Entry, Origin, Registry
-from flowproxy.settings import Settings
+from flowproxy.settings.model import Settings
 
 WEB = {"serviceName": "web", "servicePath": "/", "port": "80"}
 
@@ -29,7 +31,8 @@ class Replica:
         self.keyring.changed_at.return_value = 0.0
         self.others: dict[str, Replica] = {}
         network = Mock(others=AsyncMock(side_effect=lambda: list(self.others)), call=self._call)
-        self.exchange = Exchange(Settings(), self.registry, self.keyring, network)
+        admission = Admission(self.registry, Rules(dict.fromkeys(Origin, Defaults()), Defaults()))
+        self.exchange = Exchange(Settings(), admission, self.keyring, network)
 
     async def _call(self, address: str, path: str, body: str) -> Reply:
         other = self.others[address].exchange

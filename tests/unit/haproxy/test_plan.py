@@ -6,6 +6,7 @@ import pytest
 from configurations import applied, described
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import rounds
 
 from flowproxy.haproxy.drift import state
 from flowproxy.haproxy.plan import (
@@ -155,7 +156,8 @@ def of(services: dict[str, tuple[str, str, list[str]]]) -> Configuration:
     )
 
 
-@settings(max_examples=300)
+@pytest.mark.longer
+@settings(max_examples=rounds(80, soak=1500))
 @given(st.lists(SERVICES, min_size=2, max_size=5))
 def test_applying_the_plans_leads_to_what_is_wanted(story: list[dict[str, tuple[str, str, list[str]]]]) -> None:
     running = Running.fresh(of(story[0]))

@@ -2,16 +2,19 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from routing_cases import CANDIDATES, REQUESTS, candidate, described_candidates, look_up
+from support import rounds
 
 from flowproxy.routing.compile import Compiler, compile_routes
 from flowproxy.routing.conditions import Request
 from flowproxy.routing.meaning import match
 
 
-@settings(max_examples=400)
+@pytest.mark.longer
+@settings(max_examples=rounds(100, soak=2000))
 @given(CANDIDATES, st.lists(REQUESTS, min_size=1, max_size=8), st.randoms())
 def test_the_compiled_table_says_what_the_meaning_says(
     described: list[dict[str, str]], requests: list[Request], random: Random

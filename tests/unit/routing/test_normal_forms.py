@@ -4,6 +4,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from routing_cases import ODD_PATHS, candidate, look_up
+from support import rounds
 
 from flowproxy.routing.compile import compile_routes
 from flowproxy.routing.conditions import Request
@@ -26,7 +27,8 @@ SPELLED = [
 ]
 
 
-@settings(max_examples=400)
+@pytest.mark.longer
+@settings(max_examples=rounds(100, soak=2000))
 @given(
     st.lists(
         st.tuples(

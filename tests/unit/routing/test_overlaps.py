@@ -8,6 +8,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from routing_cases import CANDIDATES, REQUESTS, described_candidates
+from support import rounds
 
 from flowproxy.routing.compile import compile_routes
 from flowproxy.routing.conditions import Request
@@ -226,7 +227,8 @@ def test_ten_thousand_services_are_searched_quickly() -> None:
     assert statistics.median(costs) < 0.005
 
 
-@settings(max_examples=1000, deadline=None)
+@pytest.mark.longer
+@settings(max_examples=rounds(250, soak=4000), deadline=None)
 @given(CANDIDATES, REQUESTS)
 def test_the_route_that_would_get_a_request_otherwise_is_named(
     described: list[dict[str, str]], request: Request

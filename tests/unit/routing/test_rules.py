@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from routing_cases import candidate, described_candidates, look_up, route
+from support import rounds
 
 from flowproxy.routing.compile import compile_routes
 from flowproxy.routing.conditions import Request
@@ -85,7 +87,8 @@ def test_seven_hundred_nested_paths_are_compiled_quickly() -> None:
 NESTED = ["/" + "a" * length for length in range(1, 6)] + ["/ab", "/aab", "/b", "/"]
 
 
-@settings(max_examples=300)
+@pytest.mark.longer
+@settings(max_examples=rounds(100, soak=2000))
 @given(
     st.lists(
         st.fixed_dictionaries(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from configurations import RENDERER
 from hostile import COLLIDING, HOSTILE, LANGUAGE, VICTIMS, Hostile
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from support import rounds
 
 from flowproxy.errors import InvalidService, Rejected
 from flowproxy.features import Defaults
@@ -47,7 +49,8 @@ def attempt(evil: dict[str, str], level: Level) -> Configuration | InvalidServic
         return None
 
 
-@settings(max_examples=600, suppress_health_check=list(HealthCheck))
+@pytest.mark.longer
+@settings(max_examples=rounds(150, soak=2000), suppress_health_check=list(HealthCheck))
 @given(HOSTILE, st.sampled_from(["safe", "all"]))
 @example(Hostile("backendExtra", "\ndefaults\n  timeout server 1\n"), "all")
 @example(Hostile("backendExtra", "server x u'ni'x@haproxy.sock"), "all")
@@ -93,7 +96,8 @@ def compiled(*described: dict[str, str]) -> tuple[RouteTable, Listeners]:
 BEFORE, HEARD_BEFORE = compiled(*VICTIMS)
 
 
-@settings(max_examples=600, suppress_health_check=list(HealthCheck))
+@pytest.mark.longer
+@settings(max_examples=rounds(150, soak=2000), suppress_health_check=list(HealthCheck))
 @given(COLLIDING)
 def test_no_names_make_two_services_one(evil: dict[str, str]) -> None:
     try:

@@ -8,6 +8,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import rounds
 
 from flowproxy.text.patterns.cost import cost_of, limited, reach_of, steps_of
 from flowproxy.text.patterns.limits import LONGEST_HOST, LONGEST_TEXT, MOST_STEPS, MOST_STEPS_ANY_HOST
@@ -104,7 +105,8 @@ PIECES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.longer
+@settings(max_examples=rounds(100, soak=2000), deadline=None)
 @given(st.sampled_from(["^", ""]), PIECES, st.sampled_from(["", "$", "[cd]$"]), st.sampled_from(["a", "ab", "/a", "b"]))
 def test_a_backtracking_engine_is_quick_with_accepted_patterns(start: str, piece: str, end: str, text: str) -> None:
     """Python's engine works as PCRE does, some fifty times slower."""
