@@ -57,6 +57,13 @@ class Daemon:
         self.nodes = [{"ID": name, "Status": {"State": state}} for name, state in states.items()]
         self.events.put({"Type": "node", "Action": "update", "Actor": {"ID": next(iter(states))}})
 
+    def set_reachability(self, **managers: str) -> None:
+        """Lists these managers, which are ready, as the others reach them. Docker sends no event of it."""
+        self.nodes = [
+            {"ID": name, "Status": {"State": "ready"}, "ManagerStatus": {"Reachability": reachability}}
+            for name, reachability in managers.items()
+        ]
+
     @property
     def environment(self) -> dict[str, str]:
         """What leads a controller to it."""

@@ -33,14 +33,14 @@ class Asked(NamedTuple):
 class Stopwatch:
     """Clients of every kind that ask for `path` from entering to leaving, and repeat nothing by themselves.
 
-    A GET goes to `path`/hello; a POST to `path`/post with its number in `X-Id`.
+    A GET goes to `path`/hello; a POST to `path`/post with its number in `X-Id`. Numbers begin with `first`.
     """
 
-    def __init__(self, host: str, port: int, path: str, clients_per_kind: int = 2) -> None:
+    def __init__(self, host: str, port: int, path: str, clients_per_kind: int = 2, first: int = 1) -> None:
         self._address = (host, port)
         self._path = path
         self._clients = clients_per_kind
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count(first)
         self._over = threading.Event()
         self.asked: list[Asked] = []
 

@@ -33,9 +33,9 @@ class OfDestination(Parameters):
 
 
 # Seldom at rest; soon when a connection failed or the server is down (configuration manual, 5.2). A server that drops
-# all packets is down after two checks that take `timeout connect` each. A server that is added while others serve gets
-# its first check, and with it its first request, after `downinter`.
-_CHECK = "check inter 30s fastinter 400ms downinter 20ms fall 2 rise 1 observe layer4 error-limit 1 on-error fastinter"
+# all packets is down when one check has taken `timeout connect`; one that is down for no reason is back with the next
+# check. A server that is added while others serve gets its first check, and so its first request, after `downinter`.
+_CHECK = "check inter 30s fastinter 200ms downinter 20ms fall 1 rise 1 observe layer4 error-limit 1 on-error fastinter"
 
 
 def _server_options(_: ServiceParameters, destination: DestinationParameters) -> Iterable[str]:

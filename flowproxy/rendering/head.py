@@ -91,7 +91,7 @@ class Head:
             "chroot": materials.chroot,
             "exporter": f"{folder}/{EXPORTER}" if materials.exporter else None,
             "default_users": default_users(settings),
-            "local": hashlib.sha256(str(folder).encode()).hexdigest()[:16],
+            "local": _local_name(settings),
             "error_pages": PAGES,
             "service_connections": service_connections(settings, materials),
             "json_log_format": _JSON_LOG,
@@ -170,3 +170,12 @@ def _named(rules: Iterable[Rule]) -> dict[Condition, Acl]:
                 digest = hashlib.sha256(repr(tuple(condition)).encode()).hexdigest()[:16]
                 named[condition] = Acl(f"route-{digest}", rule.service)
     return named
+
+
+def _local_name(settings: Settings) -> str:
+    """Return the name of the sockets between our own frontends.
+
+    It must be another one for each proxy of a network namespace. There two may have the same folder, each in mounts of
+    its own, but no two have the same API port.
+    """
+    return hashlib.sha256(f"{settings.state_dir} {settings.port}".encode()).hexdigest()[:16]

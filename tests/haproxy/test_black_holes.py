@@ -80,6 +80,10 @@ def tasks(tmp_path: Path) -> Iterator[Tasks]:
             origin.wait(timeout=40)
 
 
+def asked(tasks: Tasks) -> dict[str, str]:
+    return {"servicePath": "/web", "port": str(tasks.port), "outboundHostname": "web.test"}
+
+
 @pytest.fixture
 def web(tasks: Tasks, controller: Controller, tmp_path: Path) -> Controller:
     """A proxy with a service of three servers, whose name has three addresses."""
@@ -87,8 +91,7 @@ def web(tasks: Tasks, controller: Controller, tmp_path: Path) -> Controller:
     hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{address} tasks.web.test\n" for address in TASKS))
     controller.wrapper = ("unshare", "--mount", "sh", "-c", f'mount --bind {hosts} /etc/hosts && exec "$0" "$@"')
     controller.start(FLOWPROXY_DRAIN_TIMEOUT="1")
-    given = {"servicePath": "/web", "port": str(tasks.port), "outboundHostname": "web.test"}
-    assert controller.reconfigure("web", **given).status == 200
+    assert controller.reconfigure("web", **asked(tasks)).status == 200
     eventually(lambda: controller.get("/web/hello").status == 200)
     assert len(controller.api("/v1/services/web").json["servers"][f"web-be{tasks.port}_0"]) == 3
     return controller
@@ -121,6 +124,13 @@ def test_a_black_hole_costs_requests_a_second_or_two_and_only_for_seconds(web: C
     assert clients.slow(3) == []
     assert clients.slow(0.5, since=died + 5) == []
     assert {number: times for number, times in tasks.posts.items() if times > 1} == {}, "a POST was sent twice"
+
+
+def test_where_no_connection_is_kept_no_post_fails_that_no_task_received(web: Controller, tasks: Tasks) -> None:
+    assert web.reconfigure("web", **asked(tasks), connectionMode="http-server-close").status == 200
+    clients, _ = measured(web, tasks, TASKS[1])
+
+    assert [post for post in clients.failures() if post.number not in tasks.posts] == []
 
 
 def test_a_black_hole_stays_out_until_it_answers(web: Controller, tasks: Tasks) -> None:

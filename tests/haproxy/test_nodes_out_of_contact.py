@@ -42,6 +42,17 @@ def test_its_tasks_get_no_requests_until_it_is_back(controller: Controller, daem
     eventually(lambda: serve(controller, HERE, THERE), within=2)
 
 
+def test_a_manager_that_the_others_miss_is_noticed_without_an_event(controller: Controller, daemon: Daemon) -> None:
+    controller.start(**daemon.environment)
+    eventually(lambda: serve(controller, HERE, THERE))
+
+    daemon.set_reachability(here="reachable", there="unreachable")
+    eventually(lambda: serve(controller, HERE), within=4)
+
+    daemon.set_reachability(here="reachable", there="reachable")
+    eventually(lambda: serve(controller, HERE, THERE), within=4)
+
+
 def test_tasks_out_of_contact_are_better_than_none(controller: Controller, daemon: Daemon) -> None:
     daemon.set_nodes(here="down", there="down")
     controller.start(**daemon.environment)

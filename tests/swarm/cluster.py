@@ -49,7 +49,8 @@ class Node(Daemon):
         run(f"ip -n {SWITCH} link set port{self._number} master switch up")
 
     def start(self) -> None:
-        """Starts the daemon, and returns when it answers."""
+        """Starts the daemon, also one that was killed, and returns when it answers."""
+        (self.folder / "docker.pid").unlink(missing_ok=True)
         program = f"""
             mount -t tmpfs tmpfs /run && hostname {self.name} && exec dockerd --data-root {self.folder}/data
             --exec-root {self.folder}/exec --pidfile {self.folder}/docker.pid --host unix://{self.folder}/docker.sock
@@ -59,7 +60,7 @@ class Node(Daemon):
         with (self.folder / "dockerd.log").open("ab") as log:
             command = [*enter.split(), " ".join(program.split())]
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        eventually(self._listening, within=40)
+        eventually(self._listening, within=60)
 
     def ask_to_stop(self) -> None:
         assert self._process
@@ -74,6 +75,13 @@ class Node(Daemon):
         assert self._process
         self._process.wait(timeout=20)
 
+    def unplug(self) -> None:
+        """Cuts the node off from the others."""
+        run(f"ip -n {SWITCH} link set port{self._number} down")
+
+    def replug(self) -> None:
+        run(f"ip -n {SWITCH} link set port{self._number} up")
+
     def clear(self) -> None:
         self._client.close()
         for process in _mentioning(str(self.folder)):
@@ -87,8 +95,8 @@ class Node(Daemon):
 
 
 @contextmanager
-def running_cluster(images: list[Path]) -> Iterator[list[Node]]:
-    """Starts three managers with images from files, and takes all of it away again."""
+def running_cluster(images: list[Path], count: int = 3) -> Iterator[list[Node]]:
+    """Starts so many managers with images from files, and takes all of it away again."""
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -98,7 +106,7 @@ def running_cluster(images: list[Path]) -> Iterator[list[Node]]:
         run(f"ip -n {SWITCH} link add switch type bridge")
         run(f"ip -n {SWITCH} address add 10.77.0.254/24 dev switch")
         run(f"ip -n {SWITCH} link set switch up")
-        nodes = [Node(number, folder / str(number)) for number in (1, 2, 3)]
+        nodes = [Node(number, folder / str(number)) for number in range(1, count + 1)]
         for node in nodes:
             stack.callback(node.clear)
             node.plug_in()

@@ -117,9 +117,10 @@ class SwarmClient:
         """Return the names of the networks that a service can be put on, by their subnets."""
         return understood(names_of_networks, await self._call(lambda sdk: sdk.networks()))
 
-    async def unreachable_nodes(self) -> frozenset[str]:
-        """Return the ids of the nodes that the Swarm has no contact with. Raises Forbidden."""
-        return understood(unreachable_nodes, await self._call(lambda sdk: sdk.nodes()))
+    async def unreachable_nodes(self, role: str | None = None) -> frozenset[str]:
+        """Return the ids of the nodes, or of those with a role, that are out of contact. Raises Forbidden."""
+        filters = {"role": role} if role else {}
+        return understood(unreachable_nodes, await self._call(lambda sdk: sdk.nodes(filters=filters)))
 
     @asynccontextmanager
     async def events(self, events: Events) -> AsyncIterator[None]:

@@ -32,6 +32,11 @@ class Events:
             self._node_moved = True
         self._awake.set()
 
+    def move_nodes(self) -> None:
+        """Note that nodes moved, without an event."""
+        self._node_moved = True
+        self._awake.set()
+
     def end(self) -> None:
         """Note that there will be no more."""
         self.has_ended = True

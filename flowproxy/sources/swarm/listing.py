@@ -63,13 +63,18 @@ class Task(NamedTuple):
         return self.state == "running" and self.desired == "running"
 
     @property
+    def stopping(self) -> bool:
+        """Whether it is to stop and has not yet."""
+        return self.state == "running" and self.desired not in ("running", "ready")
+
+    @property
     def plain_addresses(self) -> frozenset[str]:
         return frozenset(str(address.ip) for address in self.addresses)
 
     @property
     def changing(self) -> bool:
         coming = self.desired in ("running", "ready") and self.state in _ON_THE_WAY
-        return coming or (self.desired not in ("running", "ready") and self.state == "running")
+        return coming or self.stopping
 
 
 def understood(read: Callable[[Any], T], answer: object) -> T:
@@ -121,8 +126,17 @@ def as_task(raw: Mapping[str, Any], service_name: str) -> Task:
 
 
 def unreachable_nodes(listed: Iterable[Mapping[str, Any]]) -> frozenset[str]:
-    """Return the ids of the nodes of NodeList that the Swarm has no contact with. Their tasks stay `running`."""
-    return frozenset(raw["ID"] for raw in listed if (raw.get("Status") or {}).get("State") in _OUT_OF_CONTACT)
+    """Return the ids of the nodes of NodeList that the Swarm has no contact with. Their tasks stay `running`.
+
+    The other managers miss a manager within a second or two; that a node is down takes 10 to 15 s.
+    """
+    return frozenset(raw["ID"] for raw in listed if _is_out_of_contact(raw))
+
+
+def _is_out_of_contact(node: Mapping[str, Any]) -> bool:
+    state = (node.get("Status") or {}).get("State")
+    reachability = (node.get("ManagerStatus") or {}).get("Reachability")
+    return state in _OUT_OF_CONTACT or reachability == "unreachable"
 
 
 def serving(tasks: Iterable[Task], unreachable: frozenset[str]) -> list[Task]:

@@ -10,11 +10,11 @@ from typing import Any
 from flowproxy.services.registry import Registry
 from flowproxy.sources.own_networks import Network, own_networks
 from flowproxy.sources.swarm.catalog import Catalog
+from flowproxy.sources.swarm.departures import Departures
 from flowproxy.sources.swarm.listing import (
     SwarmService,
     Task,
     as_task,
-    serving,
     shared,
     understood,
     virtual_endpoint,
@@ -33,6 +33,7 @@ class Placement:
         self._catalog = catalog
         self._pacing = pacing
         self._tasks: dict[str, tuple[Task, ...]] = {}
+        self._departures = Departures()
         self.unreachable: frozenset[str] = frozenset()
         self.network_names: Mapping[Network, str] = {}
 
@@ -57,6 +58,7 @@ class Placement:
 
     def forget_others(self) -> None:
         """Forget the places of services that no complete listing holds, or that no route sends to any more."""
+        self._departures.retain(self._catalog.services.keys())
         placed = {self._catalog.name(service) for service in self._catalog.services.values()} & self._registry.hosts
         for name in self._registry.snapshot().tasks.keys() - placed:
             self._registry.place(name, None)
@@ -66,7 +68,7 @@ class Placement:
             self._pacing.changed([service.id], time.monotonic())
             self._tasks[service.id] = tasks
         self._pacing.note(service.id, is_changing=service.updating or any(task.changing for task in tasks))
-        running = serving(tasks, self.unreachable)
+        running = self._departures.serving(service.id, tasks, self.unreachable, time.monotonic())
         endpoints = [endpoint for task in running if (endpoint := shared(task, networks))]
         name = self._catalog.name(service)
         asked = self._registry.get(name)

@@ -18,6 +18,7 @@ from flowproxy.sources.swarm.catalog import Catalog
 from flowproxy.sources.swarm.client import SwarmClient
 from flowproxy.sources.swarm.events import Events
 from flowproxy.sources.swarm.listing import SwarmService
+from flowproxy.sources.swarm.managers import watch_managers
 from flowproxy.sources.swarm.nodes import Nodes
 from flowproxy.sources.swarm.own_service import addresses_of_own_service
 from flowproxy.sources.swarm.pacing import SETTLING, Pacing
@@ -57,8 +58,14 @@ class Swarm:
         """Return what `swarm` in `/v1/status` says."""
         return self._connection._replace(last_event=self._events.last)
 
-    async def run(self) -> NoReturn:
-        """Watch. Whatever goes wrong with the daemon is tried again, first soon and then less often."""
+    async def run(self) -> None:
+        """Watch, without an end."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_watching())
+            group.create_task(watch_managers(self._client, self._events))
+
+    async def _keep_watching(self) -> NoReturn:
+        """Watch one connection after another. Whatever goes wrong is tried again, first soon and then less often."""
         failures = 0
         while True:
             try:

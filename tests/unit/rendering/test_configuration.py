@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import jinja2
@@ -12,6 +13,7 @@ from flowproxy.rendering.configuration import Configuration
 from flowproxy.rendering.materials import PAGES
 from flowproxy.rendering.templates import FILTERS
 from flowproxy.routing.compile import compile_routes
+from flowproxy.routing.ports import compile_listeners
 from flowproxy.services.certificate import read_certificate
 from flowproxy.services.model import Candidate, Endpoint
 from flowproxy.services.parse import parse
@@ -140,3 +142,19 @@ def _name(node: nodes.Node) -> str:
     if isinstance(node, nodes.Add):
         return _name(node.left)
     return str(getattr(node, "name", type(node).__name__))
+
+
+def test_two_proxies_of_one_network_namespace_share_no_local_socket() -> None:
+    """Each has the same state folder in mounts of its own; abstract sockets belong to the network namespace."""
+    given = {"serviceName": "sni", "reqMode": "sni", "srcPort": "443", "servicePath": "a.org", "port": "8443"}
+    candidates = [Candidate(parse(given), 0)]
+    certificates = (read_certificate("b", make_certificate("b.org")[0]),)
+
+    def sockets(port: int) -> set[str]:
+        own = renderer(Settings(default_ports=("80", "443:ssl"), port=port))
+        listeners = compile_listeners(candidates, own.http_ports(certified=True))
+        text = own.render(compile_routes(candidates), {}, certificates, listeners).text()
+        return set(re.findall(r"abns@(\S+)", text))
+
+    assert len(sockets(8080)) == len(sockets(8081)) == 1
+    assert sockets(8080) != sockets(8081)

@@ -159,6 +159,15 @@ def test_tasks_on_nodes_out_of_contact_get_no_requests() -> None:
     assert [task.node_id for task in serving(tasks, unreachable_nodes(listed))] == ["n1", "n4"]
 
 
+@pytest.mark.parametrize(("reachability", "expected"), [("reachable", set()), ("unreachable", {"n1"}), ("", set())])
+def test_a_manager_that_the_others_miss_is_out_of_contact_before_it_is_down(
+    reachability: str, expected: set[str]
+) -> None:
+    listed = [{"ID": "n1", "Status": {"State": "ready"}, "ManagerStatus": {"Reachability": reachability}}]
+
+    assert unreachable_nodes(listed) == expected
+
+
 def test_tasks_on_nodes_out_of_contact_are_better_than_none() -> None:
     tasks = [task_on("n1", "failed"), task_on("n2")]
 

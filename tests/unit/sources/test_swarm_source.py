@@ -73,7 +73,7 @@ class Daemon:
     async def networks(self) -> dict[Any, str]:
         return {ip_network("127.0.0.0/8"): "proxy"}
 
-    async def unreachable_nodes(self) -> frozenset[str]:
+    async def unreachable_nodes(self, role: str | None = None) -> frozenset[str]:
         if isinstance(self.unreachable, Exception):
             raise self.unreachable
         return self.unreachable
