@@ -58,7 +58,7 @@ def test_a_controller_that_is_killed_at_any_moment_leaves_no_trace(controller: C
         controller.api("/v1/reload")
 
     assert set(statuses) == {200}
-    assert len(promised) > kills / 5
+    assert len(promised) >= kills / 5
     assert {name for name in promised if controller.get(f"/{name}/").text.split()[0] != "web"} == set()
     assert controller.status["quarantined"] == {}
     assert promised <= {service["name"] for service in controller.api("/v1/services").json}

@@ -141,7 +141,7 @@ def clients(port: int, pauses: Sequence[float]) -> Iterator[Counter[str]]:
 
 @pytest.mark.parametrize("pauses", [(0, 0, 0), (0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 0.7, 1.0)], ids=["new", "reused"])
 def test_another_proxy_on_the_same_port_takes_over_without_a_lost_request(
-    controller: Controller, origin: Origins, tmp_path: Path, pauses: Sequence[float]
+    controller: Controller, origin: Origins, tmp_path_factory: pytest.TempPathFactory, pauses: Sequence[float]
 ) -> None:
     """It takes requests when it knows its services, and the first one tells its clients to leave."""
     service = {
@@ -151,9 +151,7 @@ def test_another_proxy_on_the_same_port_takes_over_without_a_lost_request(
         "DFP_SERVICE_OUTBOUND_HOSTNAME": "127.0.0.1",
     }
     controller.start(**service, FLOWPROXY_SHUTDOWN_DELAY="2")
-    folder = tmp_path / "second"
-    folder.mkdir()
-    second = Controller(folder / "state")
+    second = Controller(tmp_path_factory.mktemp("second") / "state")
     second.traffic = controller.traffic
     try:
         with clients(controller.traffic, pauses) as seen:

@@ -73,10 +73,11 @@ class Replica(Controller):
 
 
 @pytest.fixture
-def replicas(tmp_path: Path) -> Iterator[list[Replica]]:
+def replicas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Replica]]:
+    folder = tmp_path_factory.mktemp("replicas")  # the name of a test's own folder may be too long for a socket
     addresses, port = ["127.0.0.2", "127.0.0.3", "127.0.0.4"], free_port()
-    (tmp_path / "addresses").write_text(" ".join(addresses))
-    made = [Replica(tmp_path / f"replica{address[-1]}", address, port) for address in addresses]
+    (folder / "addresses").write_text(" ".join(addresses))
+    made = [Replica(folder / f"replica{address[-1]}", address, port) for address in addresses]
     try:
         yield made
     finally:
