@@ -44,7 +44,7 @@ from flowproxy.text.patterns import limited, reach_of
 from flowproxy.text.quoting import comment, word
 
 _NO_SECRETS: Mapping[str, str] = {}
-PAGES = (400, 403, 405, 408, 429, 500, 502, 503, 504)
+PAGES = (400, 403, 405, 408, 413, 429, 500, 502, 503, 504)
 MAPS = STAGES
 
 # HAProxy writes every value of a request escaped for JSON (+E) and in quotes (+Q).
