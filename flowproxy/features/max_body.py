@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 
-from flowproxy.features.feature import Change, Feature, Parameters
+from flowproxy.features.feature import Change, Feature, Parameters, Protection
 
 if TYPE_CHECKING:
     from flowproxy.features import DestinationParameters, ServiceParameters
@@ -48,12 +48,19 @@ def _values(_: ServiceParameters, destination: DestinationParameters) -> Mapping
     return {"maxBody": str(size_in_bytes(destination.max_body))} if destination.max_body else {}
 
 
+def _limit(destination: DestinationParameters) -> int:
+    return size_in_bytes(destination.max_body) if destination.max_body else _LARGEST + 1
+
+
+_PROTECTION = Protection(level=_limit, is_better=lambda one, other: _limit(one) < _limit(other))
+
 FEATURE = Feature(
     name="max_body",
     destination=OfDestination,
     modes=("http",),
     change=Change.MAP,
     values=_values,
+    protection=_PROTECTION,
     protects=frozenset({"maxBody"}),
     guesses=dict.fromkeys(
         "maxbodysize bodysize bodylimit limitbody maxrequestbody maxrequestbodybytes clientmaxbodysize bodymaxsize"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 
-from flowproxy.features.feature import MOST_VALUES, Change, Defaults, Destinations, Feature, Parameters
+from flowproxy.features.feature import MOST_VALUES, Change, Defaults, Destinations, Feature, Parameters, Protection
 from flowproxy.text.values import Flag, checked_domain, one_of
 
 if TYPE_CHECKING:
@@ -87,6 +87,15 @@ def _values(service: ServiceParameters, destination: DestinationParameters) -> M
     return found
 
 
+def _asks_tls(destination: DestinationParameters) -> bool:
+    return destination.deny_http or destination.https_only
+
+
+_PROTECTION = Protection(
+    level=_asks_tls,
+    is_better=lambda one, other: _asks_tls(one) and not _asks_tls(other),
+)
+
 FEATURE = Feature(
     name="redirects",
     service=OfService,
@@ -96,6 +105,7 @@ FEATURE = Feature(
     values=_values,
     warn=_warn,
     most={"redirectFromDomain": MOST_VALUES},
+    protection=_PROTECTION,
     protects=frozenset({"httpsOnly", "denyHttp", "redirectWhenHttpProto", "redirectUnlessHttpsProto"}),
     guesses=dict.fromkeys(
         "sslonly tlsonly forcehttps forcessl forcetls onlyhttps requirehttps requiressl httpsredirect redirecttohttps"

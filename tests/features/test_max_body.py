@@ -14,6 +14,7 @@ from flowproxy.errors import InvalidService
 from flowproxy.features import Change
 from flowproxy.features.max_body import size_in_bytes
 from flowproxy.services.parse import parse
+from flowproxy.services.safeguards import better_protected
 
 Web = Callable[..., Answer]
 
@@ -115,3 +116,12 @@ def test_what_is_no_size_is_refused(value: str) -> None:
 def test_what_would_limit_nothing_is_refused(given: dict[str, str]) -> None:
     with pytest.raises(InvalidService, match="maxBody"):
         parse({**PLAIN, **given})
+
+
+def test_no_spelling_of_a_path_leads_past_the_limit_of_another_destination() -> None:
+    """As with everything that protects one destination better than another."""
+    given = {"servicePath.1": "/", "port.1": "80", "servicePath.2": "/upload", "port.2": "81", "maxBody.2": "1k"}
+    one, two = parse({"serviceName": "web", **given}).destinations
+
+    assert better_protected(one, (one, two)) == (two,)
+    assert better_protected(two, (one, two)) == ()
