@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from flowproxy.errors import Problem
-from flowproxy.features.feature import Defaults, Destinations, Feature, Parameters
+from flowproxy.features.feature import Defaults, Destinations, Feature, Parameters, Protection
 from flowproxy.text.values import Flag
 
 if TYPE_CHECKING:
@@ -31,11 +31,17 @@ def _check(_: ServiceParameters, destinations: Destinations, defaults: Defaults)
         yield Problem("verifyClientSsl", "", "needs the setting CA_FILE, whose authorities vouch for clients")
 
 
+_PROTECTION = Protection(
+    level=lambda destination: destination.verify_client_ssl,
+    is_better=lambda one, other: one.verify_client_ssl and not other.verify_client_ssl,
+)
+
 FEATURE = Feature(
     name="client_certificates",
     destination=OfDestination,
     modes=("http",),
     check=_check,
+    protection=_PROTECTION,
     protects=frozenset({"verifyClientSsl"}),
     guesses=dict.fromkeys("clientauth clientcert clientca mtls verifyclient verifyssl".split(), "verifyClientSsl"),
 )

@@ -72,6 +72,17 @@ class Raw(NamedTuple):
     is_configuration: Callable[[str], bool] = lambda value: True
 
 
+class Protection(NamedTuple):
+    """What a feature turns requests away by.
+
+    `level` is equal for destinations that are protected alike. `is_better` says whether the first of two destinations
+    turns away a request that the second takes.
+    """
+
+    level: Callable[[DestinationParameters], object]
+    is_better: Callable[[DestinationParameters, DestinationParameters], bool]
+
+
 Mode: TypeAlias = Literal["http", "tcp"]
 Destinations: TypeAlias = "Sequence[DestinationParameters]"
 Check: TypeAlias = "Callable[[ServiceParameters, Destinations, Defaults], Iterable[Problem]]"
@@ -93,6 +104,7 @@ class Feature:
         check: mistakes across fields, when each field alone is right. warn: what its author probably meant otherwise.
         most: how many values a list may have, or words a text, that HAProxy goes through one by one.
         raw: parameters that take HAProxy's language.
+        protection: how the destinations of a service may differ in whom they let in.
         protects: parameters whose misspelling would open a route; `guesses` are words, in lower case and without what
             separates words, that somebody may take for one of them.
         old_names: old name -> today's, for the reference and the log; `modern` translates them: given all parameters
@@ -111,6 +123,7 @@ class Feature:
     warn: Warn | None = None
     most: Mapping[str, int] = field(default_factory=dict)
     raw: Mapping[str, Raw] = field(default_factory=dict)
+    protection: Protection | None = None
     protects: frozenset[str] = frozenset()
     guesses: Mapping[str, str] = field(default_factory=dict)
     old_names: Mapping[str, str] = field(default_factory=dict)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 
-from flowproxy.features.feature import MOST_VALUES, Defaults, Destinations, Feature, Parameters
+from flowproxy.features.feature import MOST_VALUES, Change, Defaults, Destinations, Feature, Parameters, Protection
 from flowproxy.text.values import Flag, checked_domain, one_of
 
 if TYPE_CHECKING:
-    from flowproxy.features import ServiceParameters
+    from flowproxy.features import DestinationParameters, ServiceParameters
+
+_NAME = re.compile(r"[a-z0-9_.-]+")  # a wildcard or a pattern is none
 
 
 def _redirected(value: str) -> str:
@@ -72,13 +75,37 @@ def _warn(service: ServiceParameters, _: Destinations, defaults: Defaults) -> It
             )
 
 
+def _values(service: ServiceParameters, destination: DestinationParameters) -> Mapping[str, str]:
+    """The status of redirects to HTTPS, and the domain that others are redirected to."""
+    found = {}
+    to_https = destination.https_only or service.redirect_when_http_proto or service.redirect_unless_https_proto
+    if to_https and destination.https_redirect_code:
+        found["httpsRedirectCode"] = str(destination.https_redirect_code)
+    target = destination.service_domain[0] if destination.redirect_from_domain else ""
+    if _NAME.fullmatch(target):
+        found["redirectTo"] = target
+    return found
+
+
+def _asks_tls(destination: DestinationParameters) -> bool:
+    return destination.deny_http or destination.https_only
+
+
+_PROTECTION = Protection(
+    level=_asks_tls,
+    is_better=lambda one, other: _asks_tls(one) and not _asks_tls(other),
+)
+
 FEATURE = Feature(
     name="redirects",
     service=OfService,
     destination=OfDestination,
     modes=("http",),
+    changes={"httpsRedirectCode": Change.MAP},
+    values=_values,
     warn=_warn,
     most={"redirectFromDomain": MOST_VALUES},
+    protection=_PROTECTION,
     protects=frozenset({"httpsOnly", "denyHttp", "redirectWhenHttpProto", "redirectUnlessHttpsProto"}),
     guesses=dict.fromkeys(
         "sslonly tlsonly forcehttps forcessl forcetls onlyhttps requirehttps requiressl httpsredirect redirecttohttps"

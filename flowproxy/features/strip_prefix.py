@@ -40,15 +40,15 @@ def _check(_: ServiceParameters, destinations: Destinations, __: Defaults) -> It
             continue
         name = f"stripPrefix{destination.suffix}"
         if destination.req_mode != "http":
-            yield Problem(name, "true", f"is for http; set {name}=false on a {destination.req_mode} destination")
+            yield Problem(name, "", f"is for http; set {name}=false on a {destination.req_mode} destination")
         elif destination.path_type not in ("path_beg", "path"):
             rule = f"needs pathType path_beg or path; with {destination.path_type} no part of the path is its beginning"
-            yield Problem(name, "true", rule)
+            yield Problem(name, "", rule)
         elif not destination.service_path or "" in prefixes(destination):
-            yield Problem(name, "true", f"needs a servicePath other than /; set {name}=false where nothing is to go")
+            yield Problem(name, "", f"needs a servicePath other than /; set {name}=false where nothing is to go")
         elif len(set(prefixes(destination).values())) > _MOST_DEPTHS:
             rule = f"the paths have more than {_MOST_DEPTHS} different numbers of segments; divide them among services"
-            yield Problem(name, "true", rule)
+            yield Problem(name, "", rule)
 
 
 def _values(_: ServiceParameters, destination: DestinationParameters) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from flowproxy.errors import Problem
-from flowproxy.features.feature import Defaults, Destinations, Feature, Parameters
+from flowproxy.features.feature import Defaults, Destinations, Feature, Parameters, Protection
 from flowproxy.text.values import Flag, Lines, Name
 
 if TYPE_CHECKING:
@@ -90,12 +90,18 @@ def _without_password(
         yield Problem("users", ", ".join(lacking), f"no password; write name:password, or add the name to {where}")
 
 
+_PROTECTION = Protection(
+    level=lambda destination: destination.ignore_authorization,
+    is_better=lambda one, other: other.ignore_authorization and not one.ignore_authorization,
+)
+
 FEATURE = Feature(
     name="users",
     service=OfService,
     destination=OfDestination,
     modes=("http",),
     check=_check,
+    protection=_PROTECTION,
     protects=frozenset({"users", "usersSecret", "usersPassEncrypted", "ignoreAuthorization"}),
     guesses={
         **dict.fromkeys(

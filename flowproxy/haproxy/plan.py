@@ -300,8 +300,11 @@ def _entries(running: Running, wanted: Configuration, stand_ins: Mapping[str, st
     """The values of a backend are there before its first route, and leave after its last."""
     old_values = renamed(running.configuration.maps.get(VALUES, {}), running.stand_ins)
     new_values = renamed(wanted.maps.get(VALUES, {}), stand_ins)
-    for key, value in sorted(new_values.items() - old_values.items()):
-        yield SetEntry(VALUES, key, value) if key in old_values else AddEntry(VALUES, key, value)
+    for key, value in new_values.items():
+        if key not in old_values:
+            yield AddEntry(VALUES, key, value)
+        elif old_values[key] != value:
+            yield SetEntry(VALUES, key, value)
     yield from _routes(running, wanted, stand_ins)
     for key in sorted(old_values.keys() - new_values.keys()):
         yield RemoveEntry(VALUES, key)

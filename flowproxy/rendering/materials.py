@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-PAGES = (400, 403, 405, 408, 429, 500, 502, 503, 504)
+PAGES = (400, 403, 405, 408, 413, 429, 500, 502, 503, 504)
 
 
 class TemplateFile(NamedTuple):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from flowproxy.features import FEATURES
 from flowproxy.services.model import Destination
+
+_PROTECTIONS = [feature.protection for feature in FEATURES if feature.protection]
 
 
 def told_apart(destinations: Iterable[Destination]) -> tuple[Destination, ...]:
@@ -24,23 +27,8 @@ def compares_normal_forms(destination: Destination, siblings: Iterable[Destinati
 
 
 def _protection(destination: Destination) -> tuple[object, ...]:
-    return (
-        destination.ignore_authorization,
-        destination.verify_client_ssl,
-        destination.deny_http or destination.https_only,
-        frozenset(destination.allowed_methods),
-        frozenset(destination.denied_methods),
-    )
+    return tuple(protection.level(destination) for protection in _PROTECTIONS)
 
 
 def _turns_away(other: Destination, destination: Destination) -> bool:
-    asks_users = destination.ignore_authorization and not other.ignore_authorization
-    asks_certificate = other.verify_client_ssl and not destination.verify_client_ssl
-    asks_tls = (other.deny_http or other.https_only) and not (destination.deny_http or destination.https_only)
-    allows_less = bool(other.allowed_methods) and not _is_within(destination.allowed_methods, other.allowed_methods)
-    denies_more = not set(other.denied_methods) <= set(destination.denied_methods)
-    return asks_users or asks_certificate or asks_tls or allows_less or denies_more
-
-
-def _is_within(methods: tuple[str, ...], allowed: tuple[str, ...]) -> bool:
-    return bool(methods) and set(methods) <= set(allowed)
+    return any(protection.is_better(other, destination) for protection in _PROTECTIONS)

@@ -68,7 +68,7 @@ def _changes(ours: Cluster) -> dict[str, Callable[[int], dict[str, str] | str]]:
         "path": lambda number: {**base, "servicePath": f"/,/another{number}"},
         "scale": lambda number: {**parameters(0, ours.origin), "outboundHostname": f"127.0.0.{2 + number % 200}"},
         "remove": lambda number: f"new{number}",
-        "header": lambda number: {**base, "setReqHeader": f"X-Number {number}"},
+        "header": lambda number: {**base, "setReqHeader": f"X-Number %[int({number})]"},
     }
 
 

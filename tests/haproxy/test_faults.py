@@ -71,7 +71,7 @@ def _let_pass(seconds: float) -> None:
 
 def _ask_for(controller: Controller, name: str, port: str, promised: set[str]) -> None:
     for turn in range(100):
-        wish = {"timeoutServer": str(turn + 1)} if turn % 2 else {}
+        wish = {"setReqHeader": f"X-Turn %[int({turn})]"} if turn % 2 else {}
         try:
             path = f"/{name}-{turn}/"
             answer = controller.reconfigure(

@@ -119,7 +119,8 @@ def test_no_request_is_lost_while_services_come_and_go(controller: Controller, o
 
     with requests_all_the_time(controller.traffic, "/") as statuses:
         for number in range(30):
-            wish = {"timeoutServer": str(number)} if number % 2 else {}  # one that no spare backend has
+            # A line that no spare backend has.
+            wish = {"setReqHeader": f"X-Number %[int({number})]"} if number % 2 else {}
             answer = controller.reconfigure(
                 f"s{number}", servicePath=f"/s{number}", port="9", outboundHostname="127.0.0.1", **wish
             )

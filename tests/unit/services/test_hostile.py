@@ -27,6 +27,7 @@ OTHERS = [
     {"serviceName": "a.first", "serviceDomain": "first.org,*.first.org", "port": "80", "users": "a:b"},
     {"serviceName": "zz.last", "servicePath": "/last", "serviceHeader": "X-Last:1", "port": "80"},
 ]
+LOOKED_UP = "map_str(maps/values.map)"  # what the lines of a service read that Flowproxy writes itself
 
 
 def render(*described: dict[str, str], level: Level = "all") -> Configuration:
@@ -77,7 +78,7 @@ def test_no_value_of_a_parameter_reaches_another_service(hostile: Hostile, level
             if hostile.parameter == "backendExtra":  # elsewhere these are values of a header
                 require_network_addresses(text.split("\n"))
             if level == "safe" and hostile.parameter in LANGUAGE:
-                assert not any(map(reads_files, text.split("\n")))
+                assert not any(map(reads_files, text.replace(LOOKED_UP, "").split("\n")))
         assert sections_in(found.head) - sections_in(ALONE.head) <= {"frontend tcpFE", "frontend tcpListen"}
         own = hostile.value if hostile.parameter == "aclName" else "evil"
         allowed = sections_in(f"backend evil\nbackend {own}-be\nuserlist {own}")
