@@ -39,7 +39,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file syste
 @pytest.mark.longer
 def test_a_controller_that_is_killed_at_any_moment_leaves_no_trace(controller: Controller, origin: Origins) -> None:
     """While services come, with and without a reload: whatever was answered with 200 is there afterwards."""
-    kills = rounds(5, soak=50)
+    kills = rounds(6, soak=50)
     port = str(origin("web").port)
     controller.start()
     controller.reconfigure("web", servicePath="/", port=port, outboundHostname="127.0.0.1")
@@ -54,6 +54,8 @@ def test_a_controller_that_is_killed_at_any_moment_leaves_no_trace(controller: C
             asking.join()
             controller.launch()
             eventually(lambda: controller.api("/v1/ping").status == 200)
+            if number % 2:  # otherwise it is killed while it starts
+                eventually(lambda: controller.status["ready"])
         eventually(lambda: controller.status["ready"])
         controller.api("/v1/reload")
 
