@@ -102,7 +102,7 @@ async def serve(settings: Settings, *, demo: bool = False) -> None:
         "certificates": partial(keyring.run, settings.resync_interval),
         "listeners": listeners.run,
         "reconciler": partial(first_look.reconcile, reconciler),
-        "fallback": partial(saved.fall_back, reconciler, proxy),
+        "fallback": partial(saved.fall_back, reconciler, proxy.supervisor),
         "drift": drift_watch.run,
         "replicas": exchange.run,
         "haproxy": partial(proxy.supervisor.watch, reconciler.forget_running),
@@ -112,7 +112,7 @@ async def serve(settings: Settings, *, demo: bool = False) -> None:
         loops |= {"swarm": swarm.run, "confirmations": saved.keep_confirmed}
 
     async def work() -> None:
-        await take_over(proxy, saved, with_swarm=with_swarm)
+        await take_over(proxy.supervisor, saved, with_swarm=with_swarm)
         if settings.api_token is None:
             _log.warning("the API is open", reason=UNGUARDED)
         await ask_at_once(at_once, keyring)
@@ -134,7 +134,7 @@ async def serve(settings: Settings, *, demo: bool = False) -> None:
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if stopping.done():
             await leave(settings, registry, working)
-            await stop(settings, listener.stop, working, proxy)
+            await stop(settings, listener.stop, working, proxy.supervisor)
         else:
             working.result()
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from configurations import RENDERER
 
+from flowproxy.control.template_files import ServiceTemplateFiles
 from flowproxy.features import Change, Defaults
 from flowproxy.haproxy.plan import (
     AddCertificate,
@@ -23,6 +26,7 @@ from flowproxy.routing.compile import compile_routes
 from flowproxy.routing.ports import HttpNames, compile_listeners
 from flowproxy.services.model import Candidate, Endpoint
 from flowproxy.services.parse import parse
+from flowproxy.settings.model import Settings
 
 PLAIN = {"serviceName": "web", "servicePath": "/", "port": "80"}
 _ENDPOINTS = {host: (Endpoint.of_address("10.0.0.1"),) for host in ("web", "www")}
@@ -36,7 +40,8 @@ def configuration(*services: dict[str, str], defaults: Defaults | None = None) -
     with_ports = [candidate for candidate in candidates if candidate.service.has_ports]
     http = RENDERER.http_ports(certified=False)
     listening = compile_listeners(with_ports, http, HttpNames(table, frozenset()))
-    return RENDERER.render(table, _ENDPOINTS, (), listening)
+    templates = asyncio.run(ServiceTemplateFiles(Settings()).read(given))
+    return RENDERER.render(table, _ENDPOINTS, (), listening, templates=templates)
 
 
 def section(parameters: dict[str, str]) -> Section:

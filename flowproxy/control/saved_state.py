@@ -11,7 +11,7 @@ import structlog
 
 from flowproxy.control.reconciler import Reconciler
 from flowproxy.errors import ProxyUnavailable
-from flowproxy.haproxy.proxy import Proxy
+from flowproxy.haproxy.supervisor import Supervisor
 from flowproxy.services.admission import Admission
 from flowproxy.services.registry import Origin
 from flowproxy.services.store import Known, Store
@@ -52,7 +52,7 @@ class SavedState:
         for name, endpoints in known.tasks.items() if self._with_swarm else ():
             self._registry.place(name, endpoints)
 
-    async def fall_back(self, reconciler: Reconciler, proxy: Proxy) -> None:
+    async def fall_back(self, reconciler: Reconciler, supervisor: Supervisor) -> None:
         """Have the last good configuration serve where the first one is refused, if its servers are where they were."""
         if self._endpoints.confirmed is None:  # without a Swarm HAProxy was started on it already
             return
@@ -62,7 +62,7 @@ class SavedState:
             return
         now = self._registry.snapshot()
         if (now.tasks, now.addresses) == (self._endpoints.tasks, self._endpoints.addresses):
-            await proxy.supervisor.start_as_before()
+            await supervisor.start_as_before()
         else:
             _log.warning("the configuration on disk is not used", reason="its servers are not where they were")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
-from flowproxy.haproxy.proxy import Proxy
+from flowproxy.haproxy.supervisor import Supervisor
 from flowproxy.services.registry import Registry
 from flowproxy.settings.model import Settings
 
@@ -40,14 +40,14 @@ async def leave(settings: Settings, registry: Registry, working: asyncio.Task[No
 
 
 async def stop(
-    settings: Settings, stop_listening: Callable[[], None], working: asyncio.Task[None], proxy: Proxy
+    settings: Settings, stop_listening: Callable[[], None], working: asyncio.Task[None], supervisor: Supervisor
 ) -> None:
     """End everything within FLOWPROXY_DRAIN_TIMEOUT and a second, whatever hangs or fails."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + settings.drain_timeout
     _log.info("stopping", drain_seconds=settings.drain_timeout)
     stop_listening()
-    await proxy.supervisor.hold(within=settings.drain_timeout / 2)
+    await supervisor.hold(within=settings.drain_timeout / 2)
     working.cancel()
     await asyncio.wait({working}, timeout=CANCEL_SECONDS)
-    await proxy.supervisor.stop(within=max(deadline - loop.time(), 0))
+    await supervisor.stop(within=max(deadline - loop.time(), 0))

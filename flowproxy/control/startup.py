@@ -16,7 +16,7 @@ from flowproxy.control.exchange import Exchange
 from flowproxy.control.reconciler import Reconciler
 from flowproxy.control.saved_state import SavedState
 from flowproxy.errors import ProxyUnavailable
-from flowproxy.haproxy.proxy import Proxy
+from flowproxy.haproxy.supervisor import Supervisor
 from flowproxy.services.registry import Registry
 from flowproxy.settings.model import Settings
 from flowproxy.sources.host_names import Names
@@ -48,14 +48,14 @@ class Greeting:
                 await background.keep("replicas", self._exchange.compare)
 
 
-async def take_over(proxy: Proxy, saved: SavedState, *, with_swarm: bool) -> None:
+async def take_over(supervisor: Supervisor, saved: SavedState, *, with_swarm: bool) -> None:
     """Adopt the HAProxy that runs, or start it on the last good configuration, and begin with what was saved.
 
     With a Swarm it is not started yet: the addresses of its tasks may be those of others by now.
     """
-    adopted = await proxy.supervisor.attach()
+    adopted = await supervisor.attach()
     if not adopted and not with_swarm:
-        await proxy.supervisor.start_as_before()
+        await supervisor.start_as_before()
     saved.restore(adopted=adopted)
 
 
