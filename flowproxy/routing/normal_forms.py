@@ -40,7 +40,8 @@ def diverted_claims(
         Claims, each with the name of the backend that gets its requests.
     """
     for other in better:
-        forms = list(_preferred_forms(other, destination))
+        preferred = list(_preferred_forms(other, destination))
+        every = [_form(other, other.service_path, destination, ())]
         for backend, source_port in backends_of(service, other, has_unique_names=has_unique_names):
             theirs = conditions_of(other, source_port)
             for host, of_host in hosts_of(service, other):
@@ -49,7 +50,8 @@ def diverted_claims(
                     if narrowed is None:
                         continue
                     own = [condition for condition in claim.conditions if condition.decides]
-                    for form in forms:
+                    # A more specific host wins whatever the paths are.
+                    for form in every if narrowed else preferred:
                         conditions = {*own, *theirs, *of_host, *narrowed, *form}
                         yield claim._replace(conditions=tuple(conditions)), backend.name
 

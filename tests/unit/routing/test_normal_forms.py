@@ -63,6 +63,53 @@ def test_no_spelling_of_a_path_leads_to_a_less_protected_destination(
         assert by_name[plain.backend].ignore_authorization
 
 
+@pytest.mark.longer
+@settings(max_examples=rounds(100, soak=2000))
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.sampled_from(NESTED), min_size=1, max_size=2, unique=True),
+            st.booleans(),
+            st.sampled_from(["", "path"]),
+            st.sampled_from(["", "a.org", "*.org", "b.org"]),
+        ),
+        min_size=2,
+        max_size=3,
+    ),
+    st.sampled_from(SPELLED),
+    st.sampled_from(["a.org", "b.org", "c.net"]),
+)
+def test_no_spelling_of_a_path_leads_to_a_less_protected_destination_of_another_host(
+    described: list[tuple[list[str], bool, str, str]], path: str, host: str
+) -> None:
+    given: dict[str, str] = {}
+    for number, (paths, is_open, how, domain) in enumerate(described, 1):
+        given[f"servicePath.{number}"] = ",".join(paths)
+        given[f"ignoreAuthorization.{number}"] = str(is_open).lower()
+        given[f"pathType.{number}"] = how
+        given[f"serviceDomain.{number}"] = domain
+    table = compile_routes([candidate("web", 0, **given)])
+    by_name = {backend.name: backend.destination for backend in table.backends}
+    form = normal(path)
+    chosen = match(table.routes, Request(host, path))
+    plain = match(table.routes, Request(host, form)) if form else None
+
+    assert look_up(table, Request(host, path)) == (chosen.backend if chosen else None)
+    if chosen and plain and by_name[chosen.backend].ignore_authorization:
+        assert by_name[plain.backend].ignore_authorization
+
+
+def test_a_more_specific_host_that_is_protected_is_so_in_every_spelling() -> None:
+    given = {"servicePath.1": "/a/b,/", "ignoreAuthorization.1": "true", "port.1": "81"}
+    given |= {"servicePath.2": "/a", "serviceDomain.2": "*.org", "port.2": "82"}
+    table = compile_routes([candidate("web", 0, **given)])
+
+    for path in ("/a/b", "/%61/b", "//a/b"):
+        chosen = match(table.routes, Request("x.org", path))
+        assert chosen
+        assert chosen.backend == "web-be82_2"
+
+
 @pytest.mark.parametrize(
     ("opened", "protected", "path", "expected"),
     [
