@@ -146,6 +146,7 @@ def test_without_file_descriptors_everything_stays_as_it_is(controller: Controll
             assert answer.status >= (200 if path == "/v1/status" else 500)
         with idle_connections(controller.port, 20):
             eventually(lambda: "connection to the API not accepted" in controller.log.read_text())
+            (controller.folder.parent / "certs" / "new.pem").touch()
             eventually(lambda: "certificates cannot be looked at" in controller.log.read_text())
             assert controller.get("/web").status == 200
     finally:

@@ -195,7 +195,11 @@ def test_in_the_middle_of_a_change_that_does_not_end(tls: Tls, wrapped: Path, mo
 
 
 def _hanging(wrapped: Path) -> bool:
-    return any("sleep 300" in " ".join(p.cmdline()) for p in psutil.Process().children(recursive=True))
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if "sleep 300" in " ".join(process.cmdline()):
+                return True
+    return False
 
 
 def _quietly(ask: Callable[[], object]) -> None:
