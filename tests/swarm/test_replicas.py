@@ -28,6 +28,9 @@ print(answer.read().decode())
 """
 
 
+COMPARED_OFTEN = "FLOWPROXY_RESYNC_INTERVAL=5"
+
+
 @pytest.fixture(scope="module")
 def replicas(clear_swarm: Swarm, flowproxy_image: str) -> Swarm:
     swarm = clear_swarm
@@ -35,7 +38,9 @@ def replicas(clear_swarm: Swarm, flowproxy_image: str) -> Swarm:
     socket = f"--mount type=bind,source={swarm.socket},target=/var/run/docker.sock,readonly"
     options = f"--detach --no-resolve-image --name proxy --network proxy --endpoint-mode dnsrr --user root {socket}"
     key = f"FLOWPROXY_KEY={KEY}"
-    swarm.docker("service", "create", *options.split(), "--env", key, "--replicas", "3", flowproxy_image)
+    swarm.docker(
+        "service", "create", *options.split(), "--env", key, "--env", COMPARED_OFTEN, "--replicas", "3", flowproxy_image
+    )
     for container in swarm.containers("proxy", count=3):
         eventually(functools.partial(is_ready, swarm, container), within=40)
     return swarm
