@@ -53,7 +53,7 @@ test: install test-tools lint
 # What takes minutes each: very many requests through very many reloads, nodes that die. And what `make test` does only
 # a few times, many times. Two processes, for some measure what clients notice under load.
 soak: install test-tools
-	FLOWPROXY_SOAK=1 $(PYTEST) --numprocesses 2 -m "soak or longer"
+	FLOWPROXY_SOAK=1 $(PYTEST) --numprocesses 2 --timeout 1800 -m "soak or longer"
 
 # Both need a machine that does nothing else; the plots and tables go to docs/.
 bench: bench-routing bench-control

@@ -215,11 +215,12 @@ def _destination(destination: Destination) -> DestinationFields:
 
 
 def _echoed(schema: type[Schema], model: Parameters, parameters: Mapping[str, str]) -> dict[str, Any]:
-    """The fields of a schema that have the name of a parameter, by the name of the field."""
+    """The fields of a schema that have the name of a parameter, by the name of the field; those without a value keep
+    the schema's."""
     return {
-        field: _readable(public, getattr(model, field))
+        field: _readable(public, value)
         for public, field in parameters.items()
-        if field in schema.model_fields and not is_secret(public)
+        if field in schema.model_fields and not is_secret(public) and (value := getattr(model, field)) is not None
     }
 
 
@@ -228,4 +229,4 @@ def _readable(parameter: str, value: object) -> object:
         return [_readable(parameter, item) for item in value]
     if isinstance(value, str):
         return shown_value(parameter, value)
-    return "" if value is None else value
+    return value

@@ -6,10 +6,13 @@ under that name, secrets left out; docs/reference/parameters.md says what each p
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 from pydantic.alias_generators import to_pascal
+
+from flowproxy.api.parameter_fields import with_parameters
+from flowproxy.features import FEATURES
 
 
 class Schema(BaseModel):
@@ -53,8 +56,8 @@ class UserAgents(Compatible):
     acl_name: str = _unused()
 
 
-class DestinationFields(Compatible):
-    """One destination of a service: the parameters with one index."""
+class _KnownOfDestination(Compatible):
+    """The fields of a destination that Docker Flow Proxy has."""
 
     balance_group: str = _parameter("balanceGroup")
     https_redirect_code: str = _parameter("httpsRedirectCode")
@@ -97,8 +100,8 @@ class DestinationFields(Compatible):
     user_agent: UserAgents = Field(default_factory=UserAgents, description="The parameter `userAgent`.")
 
 
-class ServiceFields(Compatible):
-    """A service as it was asked for."""
+class _KnownOfService(Compatible):
+    """The fields of a service that Docker Flow Proxy has, without its destinations."""
 
     service_name: str = _parameter("serviceName")
     acl_name: str = _parameter("aclName")
@@ -137,6 +140,26 @@ class ServiceFields(Compatible):
     replicas: int = Field(0, description="The parameter `replicas`; 0 where it was not given.")
     lookup_retry: int = _unused(default=0)
     lookup_retry_interval: int = _unused(default=0)
+
+
+# The fields of other parameters follow from the features, so that the type checker sees only those above.
+if TYPE_CHECKING:
+
+    class _OfDestination(_KnownOfDestination): ...
+
+    class _OfService(_KnownOfService): ...
+else:
+    _OfDestination = with_parameters(_KnownOfDestination, *(f.destination for f in FEATURES if f.destination))
+    _OfService = with_parameters(_KnownOfService, *(f.service for f in FEATURES if f.service))
+
+
+class DestinationFields(_OfDestination):
+    """One destination of a service: the parameters with one index."""
+
+
+class ServiceFields(_OfService):
+    """A service as it was asked for."""
+
     service_dest: list[DestinationFields] = Field([], description="Its destinations.")
 
 

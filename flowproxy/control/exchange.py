@@ -13,6 +13,7 @@ from typing import NamedTuple, NoReturn
 
 import structlog
 
+from flowproxy.background import WakeUp
 from flowproxy.certificates.keyring import Keyring
 from flowproxy.cluster import agreement
 from flowproxy.cluster.agreement import REMOVALS_KEPT_SECONDS, Key, Kind, Record
@@ -67,7 +68,7 @@ class Exchange:
         self._registry = admission.registry
         self._keyring = keyring
         self._replicas = replicas
-        self._awake = asyncio.Event()
+        self._wake_up = WakeUp()
         self._taking = asyncio.Lock()
         self._others = 0
         self._refused: dict[Key, str] = {}
@@ -80,18 +81,13 @@ class Exchange:
 
     def wake(self) -> None:
         """Something was changed by a call: the others should know at once."""
-        self._awake.set()
+        self._wake_up.call()
 
     async def run(self) -> NoReturn:
         while True:
-            self._awake.clear()
             await self.compare()
             pause = self._settings.resync_interval
-            try:
-                async with asyncio.timeout(min(pause, _DISAGREEING_PAUSE_SECONDS) if self.differing else pause):
-                    await self._awake.wait()
-            except TimeoutError:
-                continue
+            await self._wake_up.wait(min(pause, _DISAGREEING_PAUSE_SECONDS) if self.differing else pause)
 
     async def compare(self) -> None:
         """Compares once with each other replica; what is newer on either side is sent to the other."""

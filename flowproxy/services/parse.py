@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Container, Iterable, Mapping
-from typing import TypeVar, cast, get_origin
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar, cast, get_origin
 
 from pydantic import ValidationError
 
-from flowproxy.errors import InvalidCertificate, InvalidService, Problem, UnroutedService, Untrusted
+from flowproxy.errors import InvalidCertificate, InvalidService, Problem, Untrusted
 from flowproxy.features import FEATURES, Defaults, Parameters
 from flowproxy.services.certificate import Certificate, read_certificate
+from flowproxy.services.completeness import require_routes
 from flowproxy.services.limits import exceeded
 from flowproxy.services.model import Destination, Service
 from flowproxy.services.policy import beyond
@@ -45,6 +47,16 @@ DEPRECATED = {old: new for feature in FEATURES for old, new in feature.old_names
 _STANDARD = Defaults()
 
 
+class _Given(NamedTuple):
+    """The parameters, sorted by what they belong to. `spelled` has the spellings of each parameter of the service."""
+
+    modern: Mapping[str, str]
+    for_service: dict[str, str]
+    by_index: dict[int, dict[str, str]]
+    spelled: Mapping[str, list[str]]
+    ignored: Sequence[str]
+
+
 def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Service:
     """The service that the parameters describe.
 
@@ -52,10 +64,35 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
     are HAProxy configuration and that is not taken. Unknown parameters are kept in `ignored`: other tools use the same
     label prefix.
     """
+    _require_few(parameters)
+    given = _sorted_out(parameters)
+    name = _required_name(given)
+    service, destinations = _built(given, parameters, defaults)
+    misspelt = list(_misspelt(given.ignored))
+    warnings = (*map(str, misspelt), *_warnings(given, service, destinations, defaults))
+    service = service.model_copy(
+        update={"destinations": destinations, "ignored": tuple(sorted(given.ignored)), "warnings": warnings}
+    )
+    try:
+        require_routes(service)
+    except InvalidService as error:
+        raise type(error)(name, error.problems + tuple(misspelt)) from None
+    if untrusted := beyond(service, defaults.raw):
+        raise Untrusted(name, untrusted)
+    try:
+        certificate_of(service)
+    except InvalidCertificate as error:
+        raise InvalidService(name, (Problem("serviceCert", "", str(error)),)) from None
+    return service
+
+
+def _require_few(parameters: Mapping[str, str]) -> None:
     if len(parameters) > MOST_PARAMETERS:
         rule = f"there are {len(parameters)} parameters; a service has at most {MOST_PARAMETERS}"
         raise InvalidService(parameters.get("serviceName", "")[:128], (Problem("serviceName", "", rule),))
-    separator = defaults.separator
+
+
+def _sorted_out(parameters: Mapping[str, str]) -> _Given:
     for_service: dict[str, str] = {}
     by_index: dict[int, dict[str, str]] = {}
     ignored = []
@@ -73,60 +110,57 @@ def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Serv
             ignored.append(given)
     for known, spellings in spelled.items():
         for_service[known] = modern[_preferred(known, spellings)]
-    name = for_service.get("serviceName", "")
+    return _Given(modern, for_service, by_index, spelled, ignored)
+
+
+def _required_name(given: _Given) -> str:
+    """The name of the service. Raises InvalidService when there is none, or too many parameters are unknown."""
+    name = given.for_service.get("serviceName", "")
     if not name:
         raise InvalidService("", (Problem("serviceName", "", "is missing; give the name of the service"),))
+    if len(given.ignored) > MOST_UNKNOWN:
+        rule = f"is one of {len(given.ignored)} unknown parameters; a service has at most {MOST_UNKNOWN}"
+        raise InvalidService(name, (Problem(given.ignored[0][:LONGEST_NAME], "", rule),))
+    return name
 
-    if len(ignored) > MOST_UNKNOWN:
-        rule = f"is one of {len(ignored)} unknown parameters; a service has at most {MOST_UNKNOWN}"
-        raise InvalidService(name, (Problem(ignored[0][:LONGEST_NAME], "", rule),))
 
-    own_algorithm = for_service.get("serviceDomainAlgo", "")
+def _built(given: _Given, parameters: Mapping[str, str], defaults: Defaults) -> tuple[Service, tuple[Destination, ...]]:
+    """The service and its destinations. Raises InvalidService with everything that is wrong with either."""
+    own_algorithm = given.for_service.get("serviceDomainAlgo", "")
     if defaults.service_domain_algo:
-        for_service.setdefault("serviceDomainAlgo", defaults.service_domain_algo)
+        given.for_service.setdefault("serviceDomainAlgo", defaults.service_domain_algo)
     problems: list[Problem] = []
-    service = _validate(Service, for_service, "", separator, problems)
-    https_only = defaults.https_only
+    service = _validate(Service, given.for_service, "", defaults.separator, problems)
     destinations = tuple(
-        _checked(service, destination, https_only, problems)
-        for destination in _destinations(by_index, defaults, problems)
+        _checked(service, destination, defaults.https_only, problems)
+        for destination in _destinations(given.by_index, defaults, problems)
     )
     problems += _only_for_tcp(own_algorithm, destinations)
     problems += _unprotected_default(service, destinations)
     problems += exceeded(service, destinations)
-    problems += unknown(ignored, parameters, (*SERVICE_PARAMETERS, *DESTINATION_PARAMETERS))
-    if not problems:
-        problems += misplaced(for_service, by_index, destinations)
-        problems += [
-            problem
-            for feature in FEATURES
-            if feature.check
-            for problem in feature.check(service, destinations, defaults)
-        ]
+    problems += unknown(given.ignored, parameters, (*SERVICE_PARAMETERS, *DESTINATION_PARAMETERS))
+    if not problems:  # each value alone is right
+        problems += misplaced(given.for_service, given.by_index, destinations)
+        problems += (p for f in FEATURES if f.check for p in f.check(service, destinations, defaults))
     if problems:
-        raise InvalidService(name, tuple(problems))
-    meant = {name: nearest(name) for name in ignored[:MOST_NEAREST]}
-    misspelt = [Problem(name, "", f"is unknown; did you mean {near}?") for name, near in meant.items() if near]
-    warnings = [
-        *map(str, misspelt),
-        *_gaps(by_index),
-        *_contradictions(modern, spelled),
-        *(text for feature in FEATURES if feature.warn for text in feature.warn(service, destinations, defaults)),
-    ]
-    service = service.model_copy(
-        update={"destinations": destinations, "ignored": tuple(sorted(ignored)), "warnings": tuple(warnings)}
-    )
-    try:
-        _require_routes(service)
-    except InvalidService as error:
-        raise type(error)(name, error.problems + tuple(misspelt)) from None
-    if untrusted := beyond(service, defaults.raw):
-        raise Untrusted(name, untrusted)
-    try:
-        certificate_of(service)
-    except InvalidCertificate as error:
-        raise InvalidService(name, (Problem("serviceCert", "", str(error)),)) from None
-    return service
+        raise InvalidService(given.for_service["serviceName"], tuple(problems))
+    return service, destinations
+
+
+def _misspelt(ignored: Iterable[str]) -> Iterable[Problem]:
+    for name in itertools.islice(ignored, MOST_NEAREST):
+        if near := nearest(name):
+            yield Problem(name, "", f"is unknown; did you mean {near}?")
+
+
+def _warnings(
+    given: _Given, service: Service, destinations: tuple[Destination, ...], defaults: Defaults
+) -> Iterable[str]:
+    yield from _gaps(given.by_index)
+    yield from _contradictions(given.modern, given.spelled)
+    for feature in FEATURES:
+        if feature.warn:
+            yield from feature.warn(service, destinations, defaults)
 
 
 def name_in(parameters: Mapping[str, str]) -> str:
@@ -349,29 +383,3 @@ def _split(model: type[M], field: str, value: str, separator: str) -> object:
     if get_origin(model.model_fields[field].annotation) is not tuple or field == "req_path_search_replace":
         return value
     return [item.strip() for item in value.split(separator) if item.strip()] if separator else [value]
-
-
-def _require_routes(service: Service) -> None:
-    for destination in service.destinations:
-        suffix = destination.suffix
-
-        def missing(
-            name: str, rule: str, kind: type[InvalidService] = InvalidService, s: str = suffix
-        ) -> InvalidService:
-            return kind(service.service_name, (Problem(name + s, "", f"is missing; {rule}"),))
-
-        if destination.req_mode == "http":
-            routed = destination.service_path or service.is_default_backend or service.template_fe_path
-            if not routed:
-                raise missing("servicePath", f"give it or serviceDomain{suffix}", UnroutedService)
-            if destination.port is None and destination.https_port is None and not service.template_be_path:
-                raise missing("port", "give the port that the service listens on")
-            if destination.redirect_from_domain and not destination.service_domain:
-                raise missing("serviceDomain", f"redirectFromDomain{suffix} needs a domain to redirect to")
-            continue
-        if destination.port is None:
-            raise missing("port", "give the port that the service listens on")
-        if destination.src_port is None:
-            raise missing("srcPort", f"give the port to listen on for {destination.req_mode}")
-        if destination.req_mode == "sni" and not destination.service_path:
-            raise missing("servicePath", "give the TLS server names")

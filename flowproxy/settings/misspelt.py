@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from pydantic import AliasChoices
 
 from flowproxy.settings.model import Settings
+from flowproxy.text.nearest import nearest
 
 # Not fields: read for the others, by the image, or known from Docker Flow Proxy.
 _KNOWN_OTHERS = {"FLOWPROXY_SECRETS", "FLOWPROXY_IMAGE", "DFP_SERVICE", "CERTS"}
@@ -23,10 +23,9 @@ def misspelt(given: Iterable[str]) -> dict[str, str | None]:
         if name.upper() in known or name.startswith("DFP_SERVICE_"):
             continue
         ours = name.startswith(("FLOWPROXY_", "DFP_"))
-        cutoff = _LIKE_WITH_PREFIX if ours else _LIKE_WITHOUT
-        close = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+        close = nearest(name, known, _LIKE_WITH_PREFIX if ours else _LIKE_WITHOUT)
         if ours or (close and len(name) >= _SHORTEST):
-            found[name] = close[0] if close else None
+            found[name] = close
     return found
 
 

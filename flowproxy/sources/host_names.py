@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import structlog
 
+from flowproxy.background import WakeUp
 from flowproxy.errors import UnknownAddress
 from flowproxy.services.model import Endpoint
 from flowproxy.services.registry import Registry
@@ -27,7 +28,7 @@ class Names:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._awake = asyncio.Event()
+        self._wake_up = WakeUp()
         self._record = StatusRecord("names")
         self.looked = asyncio.Event()  # every name has been looked up once
         self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="names")
@@ -39,7 +40,7 @@ class Names:
 
     def wake(self) -> None:
         """Something is wanted that may have a new name."""
-        self._awake.set()
+        self._wake_up.call()
 
     async def run(self) -> NoReturn:
         unused: frozenset[str] = frozenset()
@@ -58,7 +59,7 @@ class Names:
                 unused = frozenset(snapshot.addresses.keys() - self._registry.hosts)
             self._report(wanted)
             self.looked.set()
-            everything = not await self._woken()
+            everything = not await self._wake_up.wait(_REFRESH_SECONDS)
 
     async def require(self, host: str, within: float) -> None:
         """Returns when the name has addresses or a place in the Swarm. Raises UnknownAddress after `within` seconds."""
@@ -77,15 +78,6 @@ class Names:
             self._record.failed(f"names that do not resolve: {', '.join(unresolved[:_REPORTED])}")
         else:
             self._record.succeeded()
-
-    async def _woken(self) -> bool:
-        try:
-            async with asyncio.timeout(_REFRESH_SECONDS):
-                await self._awake.wait()
-        except TimeoutError:
-            return False
-        self._awake.clear()
-        return True
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -14,7 +14,7 @@ from flowproxy.text.lines import words_of
 
 HIDDEN = "(hidden)"
 
-_PARAMETERS = frozenset({"users", "servicecert", "grouptoken"})
+_PARAMETERS = frozenset({"users", "servicecert"})
 # Names that sound like secrets, of parameters that are names or switches.
 _NO_SECRETS = frozenset({"userssecret", "userspassencrypted", "ignoreauthorization", "sessiontype"})
 _WITH_HEADERS = frozenset(

@@ -8,6 +8,8 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from flowproxy.text.booleans import boolean
+from flowproxy.text.control_characters import holds_control_character
 from flowproxy.text.framing_headers import require_no_framing
 
 T = TypeVar("T")
@@ -24,9 +26,6 @@ _WORDS = re.compile(rf"{_WORD}(?: +{_WORD})*")
 _DURATION = re.compile(r"[0-9]{1,8}(?:us|ms|s|m|h|d)?")
 
 _LONGEST_PATH = 4096  # HAProxy keeps a request's head in 16 KB
-
-_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True", "on"})
-_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False", "off", ""})
 
 
 def checked_domain(value: str) -> str:
@@ -59,7 +58,7 @@ def checked_path(value: str) -> str:
 
 def checked_line(value: str) -> str:
     """Return a piece of HAProxy configuration that is on one line. Raises ValueError."""
-    if any(ord(c) < 32 or ord(c) == 127 for c in value):
+    if holds_control_character(value):
         raise ValueError("must be on one line, without control characters")
     return value
 
@@ -103,13 +102,7 @@ def _address(value: str) -> str:
 
 def _flag(value: object) -> object:
     """Booleans as the system we replace reads them, but a word that is neither is an error, not silently false."""
-    if isinstance(value, str):
-        if value in _TRUE:
-            return True
-        if value in _FALSE:
-            return False
-        raise ValueError("must be true or false")
-    return value
+    return boolean(value) if isinstance(value, str) else value
 
 
 def _not_framing(line: str) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from controller import Controller, Origin, Running, fetch
 from support import eventually, free_port
+
+from flowproxy.services.parse import DESTINATION_PARAMETERS, SERVICE_PARAMETERS
+from flowproxy.text.secrets import is_secret
 
 GOOD = {"servicePath": "/", "port": "80", "outboundHostname": "127.0.0.1"}
 
@@ -28,6 +31,12 @@ DESTINATION_FIELDS = """
     SrcPortAclName SrcHttpsPortAcl SrcHttpsPortAclName SslVerifyNone TimeoutServer TimeoutClient TimeoutTunnel
     VerifyClientSsl UserAgent UserDef Index ReqPathSearchReplaceFormatted IncludeSrcPortACL IncludeSrcHttpsPortACL
 """
+
+
+def shown(parameters: Iterable[str]) -> set[str]:
+    """The fields of all parameters that are no secret."""
+    fields = {name[0].upper() + name[1:] for name in parameters if not is_secret(name)}
+    return {"CheckTCP" if field == "CheckTcp" else field for field in fields}
 
 
 @pytest.fixture
@@ -50,8 +59,8 @@ def test_an_answer_has_every_field_of_the_system_we_replace(api: Controller) -> 
     assert destination["Port"] == "80"
     assert destination["ReqMode"] == "http"
     assert destination["ServiceDomain"] == ["acme.com"]
-    assert answer.keys() == {*FIELDS.split(), "Conflicts", "Overlaps"}
-    assert destination.keys() == set(DESTINATION_FIELDS.split())
+    assert answer.keys() == {*FIELDS.split(), *shown(SERVICE_PARAMETERS), "Conflicts", "Overlaps"}
+    assert destination.keys() == {*DESTINATION_FIELDS.split(), *shown(DESTINATION_PARAMETERS)}
 
 
 def test_an_answer_tells_what_was_asked_for_but_no_secret(api: Controller) -> None:

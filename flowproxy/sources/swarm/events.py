@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
+
+from flowproxy.background import WakeUp
 
 
 class Events:
     """Which services moved since they were taken last. Only the event loop may touch it."""
 
     def __init__(self) -> None:
-        self._awake = asyncio.Event()
+        self._wake_up = WakeUp()
         self._services: set[str] = set()
         self._node_moved = False
         self.has_ended = False  # the stream, which is how the SDK says that the connection broke
@@ -30,17 +31,17 @@ class Events:
             self._services.add(identity)
         else:
             self._node_moved = True
-        self._awake.set()
+        self._wake_up.call()
 
     def move_nodes(self) -> None:
         """Note that nodes moved, without an event."""
         self._node_moved = True
-        self._awake.set()
+        self._wake_up.call()
 
     def end(self) -> None:
         """Note that there will be no more."""
         self.has_ended = True
-        self._awake.set()
+        self._wake_up.call()
 
     @property
     def is_pending(self) -> bool:
@@ -58,9 +59,4 @@ class Events:
 
     async def wait(self, seconds: float) -> None:
         """Return when an event comes, or the end, and after so many seconds at most."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._awake.wait()
-        except TimeoutError:
-            return
-        self._awake.clear()
+        await self._wake_up.wait(seconds)
