@@ -114,7 +114,7 @@ async def serve(settings: Settings, *, demo: bool = False) -> None:
     async def work() -> None:
         await take_over(proxy.supervisor, saved, with_swarm=with_swarm)
         if settings.api_token is None:
-            _log.warning("the API is open", reason=UNGUARDED)
+            _log.warning("API not protected", reason=UNGUARDED)
         await ask_at_once(at_once, keyring)
         if with_swarm:
             await greeting.run(background)

@@ -101,7 +101,7 @@ class Keyring:
         try:
             await asyncio.to_thread(_write_notes, self._notes_file, dict(self._notes))
         except OSError as error:
-            _log.warning("times of certificates are not kept", file=str(self._notes_file), reason=error.strerror)
+            _log.warning("certificate times not saved", file=str(self._notes_file), reason=error.strerror)
 
     def shared(self) -> dict[str, tuple[float, str]]:
         """When each certificate came by API, and its PEM; not those that were written into the folder since."""
@@ -127,14 +127,14 @@ class Keyring:
         try:
             marks, changed = await asyncio.to_thread(_read_changes, self.folder, self._secrets, self._marks)
         except OSError as error:
-            _log.warning("certificates cannot be looked at", folder=str(error.filename), reason=error.strerror)
+            _log.warning("certificate folder unreadable", folder=str(error.filename), reason=error.strerror)
             return self._certify()
         readable = {path: found for path, found in changed.items() if isinstance(found, Certificate)}
         before = {path: found for path, found in self._used.items() if path in marks}
         try:
             refusals = await self._checks.refusals([*before.values(), *readable.values()])
         except (ProxyUnavailable, OSError) as error:
-            _log.warning("new certificates wait, because HAProxy cannot check them", reason=str(error))
+            _log.warning("certificate check failed", reason=str(error))
             self._used = before
             return self._certify()
         troubles = {path: found for path, found in changed.items() if not isinstance(found, Certificate)}
@@ -143,7 +143,7 @@ class Keyring:
                 troubles[path] = refusals[found.pem]
         for path, reason in troubles.items():
             if self._refused.get(path) != reason:
-                _log.warning("certificate is not used", file=str(path), reason=reason)
+                _log.warning("certificate rejected", file=str(path), reason=reason)
         self._unfinished = False
         self._marks = marks
         self._refused = troubles | {
@@ -211,7 +211,7 @@ def _read_notes(path: Path | None) -> dict[str, Note]:
     except FileNotFoundError:
         pass
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        _log.warning("it is not known which certificates came by API", file=str(path), reason=str(error))
+        _log.warning("certificate times not loaded", file=str(path), reason=str(error))
     return {}
 
 

@@ -88,7 +88,7 @@ class Replicas:
         replies = [task.result() for task in tasks]
         failed = [f"{reply.address}: {reply.text[:300]}" for reply in replies if not 200 <= reply.status < 300]
         if failed:
-            raise ReplicaFailed(f"{len(failed)} of {len(replies)} replicas did not do it: {'; '.join(failed)}")
+            raise ReplicaFailed(f"{len(failed)} of {len(replies)} replicas failed: {'; '.join(failed)}")
         return replies
 
     async def others(self) -> list[str]:
@@ -120,7 +120,7 @@ class Replicas:
             query = {"without": ",".join(sorted(present))}
             async with self._session(_CALL_SECONDS) as session:
                 reply = await self._call(session, best, "POST", f"{CERTIFICATES}/send", query, b"")
-            _log.info("certificates asked of another replica", replica=best, missing=missing, answer=reply.text[:300])
+            _log.info("certificates requested from replica", replica=best, missing=missing, answer=reply.text[:300])
 
     async def send_certificates(self, address: str, certificates: Iterable[Certificate]) -> None:
         """To another replica, which keeps them. Raises ReplicaFailed with each that it does not take."""
@@ -162,7 +162,7 @@ class Replicas:
             raise NotReplica(f"only replicas of the proxy may make this call, which sign it ({HEADER})")
         passed_on = caller in _own_addresses() or any(header in request.headers for header in _PASSED_ON)
         if (passed_on and not self._key) or not await self._includes(caller):
-            raise NotReplica(f"{caller} is no replica of the proxy; only replicas may make this call")
+            raise NotReplica(f"{caller} is not a replica of the proxy; only replicas may make this call")
         self._has_others = True
         return caller
 

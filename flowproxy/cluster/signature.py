@@ -41,7 +41,7 @@ def verify(key: bytes, call: Call, signature: str, now: float) -> None:
     """Check the header of a call. Raises NotSigned, which says why."""
     timestamp, _, digest = signature.partition(" ")
     if not hmac.compare_digest(digest.encode(errors="replace"), _digest(key, call, timestamp).encode()):
-        raise NotSigned(f"{HEADER} does not fit the call; do all replicas have the same FLOWPROXY_KEY?")
+        raise NotSigned(f"{HEADER} does not match the call; do all replicas have the same FLOWPROXY_KEY?")
     apart = now - int(timestamp)
     if abs(apart) > _WINDOW_SECONDS:
         raise NotSigned(

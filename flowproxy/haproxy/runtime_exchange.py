@@ -40,7 +40,9 @@ class RuntimeExchange:
         self._leaving |= {(change.backend, change.server.name) for change in leaving}
         for proof in proofs(changes):
             if not proof.holds(await self._worker.ask(proof.question)):
-                raise ProxyUnavailable(f"HAProxy did not do what it was told, says its answer to {proof.question!r}")
+                raise ProxyUnavailable(
+                    f"the change did not take effect, according to HAProxy's answer to {proof.question!r}"
+                )
 
     async def delete_leaving(self) -> None:
         """A server goes for good only when its last request has ended; until then it gets no new one."""

@@ -80,7 +80,7 @@ class StateFolder:
             self.unwritten = None
         except OSError as error:
             if self.unwritten is None:
-                _log.error("configuration cannot be written", folder=str(self.path), reason=error.strerror)
+                _log.error("configuration not written", folder=str(self.path), reason=error.strerror)
             self.unwritten = f"{self.path} cannot be written: {error.strerror}"
 
     def forget_lists(self, files: Container[str]) -> None:

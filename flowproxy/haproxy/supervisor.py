@@ -54,7 +54,7 @@ class Supervisor:
                 )
                 await self._process.start(None)
             except (Rejected, ProxyUnavailable) as error:
-                _log.warning("the configuration on disk is not used", reason=str(error))
+                _log.warning("saved configuration ignored", reason=str(error))
                 return False
         return True
 
@@ -98,6 +98,6 @@ class Supervisor:
             try:
                 await self._process.start(None)
             except (ProxyUnavailable, OSError) as error:  # no file descriptor, no process
-                _log.error("haproxy could not be started again", reason=str(error))
+                _log.error("haproxy restart failed", reason=str(error))
                 return False
         return True

@@ -110,5 +110,5 @@ def map_line(key: str, value: str) -> str:
     """One entry of a map. Raises Rejected where the line could be read as another entry, or as none."""
     for text in (key, value):
         if not _IN_MAP.fullmatch(text):
-            raise Rejected(f"{text!r} cannot stand in a map: it is empty or has white space, # or another such sign")
+            raise Rejected(f"{text!r} cannot stand in a map: it is empty or has white space, # or a control character")
     return f"{key} {value}"

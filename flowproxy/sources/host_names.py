@@ -99,7 +99,7 @@ class Names:
         if addresses:
             self._registry.resolve(host, map(Endpoint.of_address, addresses))
         elif known is None:
-            _log.warning("name does not resolve", host=host)
+            _log.warning("name resolution failed", host=host)
             self._registry.resolve(host, [])
         return bool(addresses or known)
 

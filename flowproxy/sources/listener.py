@@ -62,7 +62,7 @@ class Listeners:
             except ListenerFailed as error:
                 self._record.failed(str(error))
                 if not is_failing:
-                    _log.warning("listener does not answer", reason=str(error))
+                    _log.warning("listener unreachable", reason=str(error))
                 is_failing = True
             else:
                 self.heard = True

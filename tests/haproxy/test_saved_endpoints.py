@@ -213,7 +213,7 @@ def test_a_setting_that_haproxy_refuses_leaves_the_last_configuration_to_servers
         if stranger is None:
             eventually(cluster.is_served)
         else:
-            eventually(lambda: "its servers are not where they were" in cluster.controller.log.read_text())
+            eventually(lambda: "the addresses of its servers have changed" in cluster.controller.log.read_text())
     assert stranger is None or stranger.asked == 0
 
 
