@@ -69,9 +69,9 @@ class Replicas:
     async def pass_on(
         self, method: str, path: str, query: Mapping[str, str], body: bytes, created: float
     ) -> list[Reply]:
-        """The replies of all replicas to the same call, which was first made at `created` (seconds since 1970).
+        """Return the replies of all replicas to the same call, first made at `created` (seconds since 1970).
 
-        Raises ReplicaFailed with every one that did not do it.
+        Raises ReplicaFailed, which names every replica that failed.
         """
         addresses = await self._addresses()
         if not addresses:
@@ -123,7 +123,7 @@ class Replicas:
             _log.info("certificates requested from replica", replica=best, missing=missing, answer=reply.text[:300])
 
     async def send_certificates(self, address: str, certificates: Iterable[Certificate]) -> None:
-        """To another replica, which keeps them. Raises ReplicaFailed with each that it does not take."""
+        """Send certificates to another replica. Raises ReplicaFailed, which names each rejected one."""
         path = CERTIFICATES.removesuffix("s")
         refused = []
         async with self._session(_CALL_SECONDS) as session:
@@ -152,7 +152,7 @@ class Replicas:
         return created
 
     async def require(self, request: web.Request) -> str:
-        """Return the address of the replica that makes a call. Raises NotReplica when it is somebody else.
+        """Return the address of the replica that makes a call. Raises NotReplica for any other caller.
 
         With a key the call must be signed, and come from an address of theirs, because a signature can be overheard.
         Without one the address alone counts, but not that of HAProxy here or there, which passes on requests of others.
@@ -177,8 +177,8 @@ class Replicas:
         return True
 
     async def _includes(self, address: str) -> bool:
-        """Whether an address is one of theirs. The Swarm knows it before its name resolves, which it does when it is
-        healthy."""
+        """Return whether an address belongs to a replica. The Swarm lists it before its name resolves, which happens
+        when it is healthy."""
         listed = await self._listed()
         return address in (await self._addresses() if listed is None else listed)
 

@@ -141,7 +141,7 @@ class Exchange:
         return State(agreement.digest_of(known), {name: reason for (_, name), reason in self._refused.items()})
 
     async def take(self, text: str) -> None:
-        """Accept the newer ones among the records of another replica. Raises InvalidService if they cannot be parsed."""
+        """Accept the newer ones among the records of another replica. Raises InvalidService if not parsable."""
         try:
             records = agreement.records_of(text)
         except ValueError as error:

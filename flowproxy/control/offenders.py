@@ -46,8 +46,8 @@ class _Search:
         self._attempt = attempt
 
     async def guilty(self, good: Entries, suspects: Sequence[str], error: Rejected) -> Offenders:
-        """Check the services that HAProxy names first, each alone, because it may name the wrong one of two that conflict.
-        If none of them is at fault, halve the suspects."""
+        """Check first the services that HAProxy names, each alone, because it may name the wrong one of two that
+        conflict. If none of them is at fault, halve the suspects."""
         found: Offenders = {}
         while suspects:
             guilty: Offenders = {}

@@ -38,7 +38,7 @@ class HAProxy(Checker, Protocol):
         """Make the next plan a reload, whatever it runs."""
 
     async def apply(self, plan: Plan, configuration: Configuration) -> None:
-        """Check the configuration. Raises Rejected, ProxyUnavailable or OSError."""
+        """Apply the plan. Raises Rejected, ProxyUnavailable or OSError."""
 
 
 class Rounds:

@@ -1,4 +1,4 @@
-"""The life of HAProxy beside this process: adopted or started at the start, started again when it dies, drained."""
+"""The lifecycle of HAProxy: adopted or started at the start, restarted after a crash, drained at the end."""
 
 from __future__ import annotations
 
@@ -87,13 +87,13 @@ class Supervisor:
                 await self._process.hands.acquire()
 
     async def stop(self, within: float) -> None:
-        """Let HAProxy finish what it is doing, for at most `within` seconds, and end it."""
+        """Let HAProxy finish open requests for at most `within` seconds, and stop it."""
         self._stopping = True
         await self._process.stop(within)
 
     async def _started_again(self) -> bool:
         async with self._process.hands:
-            if self._process.pid is not None:  # somebody else was quicker
+            if self._process.pid is not None:  # another task has already started it
                 return True
             try:
                 await self._process.start(None)

@@ -1,4 +1,4 @@
-"""What HAProxy says against a configuration, and which services it says it of."""
+"""HAProxy's complaints about a configuration, and the services that they concern."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The templates that services bring along: lines of the frontend, and whole sections (docs/features/templates.md)."""
+"""The templates of services: lines of the frontend, and whole sections (docs/features/templates.md)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TemplateBackend(NamedTuple):
 
 
 class Snippet(NamedTuple):
-    """What a service's own templates say: lines of the frontend, whole sections and their names."""
+    """The output of a service's templates: lines of the frontend, whole sections and their names."""
 
     service: str
     lines: str
