@@ -214,7 +214,7 @@ def _joined(line: list[Command]) -> Command:
 
 
 class ServerState(NamedTuple):
-    """A line of `show servers state` (management guide, 9.3). `has_other_weight`: its weight differs from the initial one."""
+    """A line of `show servers state` (management guide, 9.3). `has_other_weight`: it differs from the initial one."""
 
     backend: str
     name: str

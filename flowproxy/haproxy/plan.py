@@ -297,7 +297,7 @@ def _certificates(running: Configuration, wanted: Configuration) -> Iterable[Cha
 
 
 def _entries(running: Running, wanted: Configuration, stand_ins: Mapping[str, str]) -> Iterable[Change]:
-    """Yield the changes of map entries. Values of a backend are added before its first route and removed after its last."""
+    """Yield map changes: values of a backend are added before its first route and removed after its last."""
     old_values = renamed(running.configuration.maps.get(VALUES, {}), running.stand_ins)
     new_values = renamed(wanted.maps.get(VALUES, {}), stand_ins)
     for key, value in new_values.items():

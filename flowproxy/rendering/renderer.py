@@ -144,7 +144,7 @@ class Renderer:
         return {"ready": {"node": "stopping" if stopping else "ready"}}
 
     def _tried(self) -> str | None:
-        """Render a service with nothing but a route, so that errors in templates show early; return its backend's shape."""
+        """Render a service with only a route, to find errors in templates early; return its backend's shape."""
         configuration = self.render(compile_routes([Candidate(_PLAIN, 0)]), {})
         return next(section.shape for section in configuration.sections.values())
 

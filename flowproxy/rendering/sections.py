@@ -43,7 +43,7 @@ class Section(NamedTuple):
     service: str = ""
 
     def options(self, server: Server) -> str:
-        """Return the server's options with the sticky cookie, which reveals nothing about the cluster and lasts as long as
+        """Return the options with the sticky cookie, which reveals nothing about the cluster and lasts as long as
         the task."""
         if not self.sticky:
             return self.server_options
