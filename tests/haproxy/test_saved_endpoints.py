@@ -139,7 +139,7 @@ def test_nor_after_a_first_answer_that_is_an_error(cluster: Cluster) -> None:
     cluster.daemon.services[:] = [{"no": "service"}]
     with asking(cluster.controller):
         cluster.start()
-        eventually(lambda: "swarm is out of reach" in cluster.controller.log.read_text())
+        eventually(lambda: "swarm unreachable" in cluster.controller.log.read_text())
         cluster.daemon.services[:] = services
         eventually(lambda: ours.asked > 20)
 
