@@ -1,4 +1,4 @@
-"""Builds the objects and runs them. Nothing else constructs anything, and no rule is here."""
+"""Constructs all long-lived objects and runs them. It contains no rules of its own."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _log = structlog.get_logger(__name__)
 
 
 async def serve(settings: Settings, *, demo: bool = False) -> None:
-    """Run until SIGTERM or SIGINT, then drain. Raises ProxyUnavailable and InvalidSettings when it cannot start."""
+    """Run until SIGTERM or SIGINT, then drain. Raises ProxyUnavailable or InvalidSettings if it cannot start."""
     asyncio.get_running_loop().set_exception_handler(LoopFailures())
     stopping = signalled()
     background = Background()
@@ -114,7 +114,7 @@ async def serve(settings: Settings, *, demo: bool = False) -> None:
     async def work() -> None:
         await take_over(proxy.supervisor, saved, with_swarm=with_swarm)
         if settings.api_token is None:
-            _log.warning("the API is open", reason=UNGUARDED)
+            _log.warning("API not protected", reason=UNGUARDED)
         await ask_at_once(at_once, keyring)
         if with_swarm:
             await greeting.run(background)
@@ -129,7 +129,7 @@ async def serve(settings: Settings, *, demo: bool = False) -> None:
         stack.callback(swarm.close)
         stack.push_async_callback(demo_source.close)
         listener = await stack.enter_async_context(listening(api, settings))
-        # A group would wait forever for what does not end when it is cancelled.
+        # A task group would wait forever for a task that ignores its cancellation.
         working = asyncio.create_task(work(), name="work")  # noqa: TID251 - stop() waits for it, with a deadline
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if stopping.done():
@@ -163,5 +163,5 @@ async def _materials(settings: Settings) -> Materials:
 
 
 async def _check_certificates(renderer: Renderer, proxy: Proxy, certificates: Sequence[Certificate]) -> None:
-    """Have HAProxy look at these certificates without any service. Raises Rejected."""
+    """Check these certificates with HAProxy, without any services. Raises Rejected."""
     await proxy.check(renderer.render(compile_routes(()), {}, certificates))

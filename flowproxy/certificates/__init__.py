@@ -1,5 +1,4 @@
-"""The certificates that the proxy shows: those of the folder, of secrets and of API calls, and HAProxy's verdict on
-each.
+"""The certificates of the proxy, from the folder, from secrets and from API calls, each checked with HAProxy.
 
-It hands them to the registry and knows no routes.
+They are passed to the registry; nothing here depends on routes.
 """

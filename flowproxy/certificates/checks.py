@@ -86,4 +86,4 @@ def _digest(certificate: Certificate) -> str:
 def _reason(certificate: Certificate, said: str) -> str:
     """HAProxy's words without the place in a configuration that nobody sees, and what we know of the cause."""
     words = _FILE.sub("", said.rpartition(" : ")[2]).partition(" Make sure ")[0].strip(" .")
-    return "; ".join([f"HAProxy does not take it: {words}", *weaknesses(certificate)])
+    return "; ".join([f"HAProxy rejects it: {words}", *weaknesses(certificate)])

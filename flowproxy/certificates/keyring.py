@@ -62,16 +62,22 @@ class Keyring:
             await watch.changed(min(longest_pause_s, _RETRY_SECONDS) if self._unfinished else longest_pause_s)
 
     async def look(self) -> int:
-        """Takes over what changed since the last look; returns the registry's generation that holds it."""
+        """Load what changed since the last look; return the generation of the registry that contains it."""
         async with self._changing:
             return await self._look()
 
     async def put(self, name: str, content: str, changed: float | None = None) -> int:
-        """Keeps a certificate that came by API, and when it did where it is to be shared with other replicas; returns
-        the registry's generation that holds it.
+        """Store a certificate from an API call; return the generation of the registry that contains it.
 
-        Raises InvalidCertificate, ProxyUnavailable when HAProxy cannot be asked, and NotStored when it cannot be
-        written; then nothing has changed.
+        After an error, nothing has changed.
+
+        Args:
+            changed: the time of the call in seconds since 1970, if the certificate is shared with other replicas.
+
+        Raises:
+            InvalidCertificate: the certificate or its name is invalid, or HAProxy rejects it.
+            ProxyUnavailable: HAProxy cannot check it.
+            NotStored: it cannot be written.
         """
         _require_seen(name)
         certificate = read_certificate(name, content)
@@ -97,14 +103,14 @@ class Keyring:
             return await self._look()
 
     async def _keep_notes(self) -> None:
-        """A state folder that cannot be written does not keep a certificate from being used."""
+        """Save the times of certificates. A failure is logged, and the certificates are used all the same."""
         try:
             await asyncio.to_thread(_write_notes, self._notes_file, dict(self._notes))
         except OSError as error:
-            _log.warning("times of certificates are not kept", file=str(self._notes_file), reason=error.strerror)
+            _log.warning("certificate times not saved", file=str(self._notes_file), reason=error.strerror)
 
     def shared(self) -> dict[str, tuple[float, str]]:
-        """When each certificate came by API, and its PEM; not those that were written into the folder since."""
+        """Return the time and PEM of each certificate from API calls, except those overwritten in the folder since."""
         pems = {certificate.name: certificate.pem for certificate in self.kept()}
         return {
             name: (changed, pems[name])
@@ -113,13 +119,13 @@ class Keyring:
         }
 
     def changed_at(self, name: str) -> float:
-        """When a certificate came by API, or was written into the folder; 0 when there is none."""
+        """Return when a certificate came by API or was written into the folder, in seconds since 1970; 0 if unknown."""
         came, _ = self.shared().get(name, (0.0, ""))
         mark = self._marks.get(self.folder / name)
         return came or (mark[0] / 1e9 if mark else 0.0)
 
     def kept(self) -> list[Certificate]:
-        """What lies in the folder, by name; secrets are nobody else's."""
+        """Return the certificates in the folder, sorted by path; secrets are not shared."""
         return [found for path, found in sorted(self._used.items()) if path.parent == self.folder]
 
     async def _look(self) -> int:
@@ -127,14 +133,14 @@ class Keyring:
         try:
             marks, changed = await asyncio.to_thread(_read_changes, self.folder, self._secrets, self._marks)
         except OSError as error:
-            _log.warning("certificates cannot be looked at", folder=str(error.filename), reason=error.strerror)
+            _log.warning("certificate folder unreadable", folder=str(error.filename), reason=error.strerror)
             return self._certify()
         readable = {path: found for path, found in changed.items() if isinstance(found, Certificate)}
         before = {path: found for path, found in self._used.items() if path in marks}
         try:
             refusals = await self._checks.refusals([*before.values(), *readable.values()])
         except (ProxyUnavailable, OSError) as error:
-            _log.warning("new certificates wait, because HAProxy cannot check them", reason=str(error))
+            _log.warning("certificate check failed", reason=str(error))
             self._used = before
             return self._certify()
         troubles = {path: found for path, found in changed.items() if not isinstance(found, Certificate)}
@@ -143,7 +149,7 @@ class Keyring:
                 troubles[path] = refusals[found.pem]
         for path, reason in troubles.items():
             if self._refused.get(path) != reason:
-                _log.warning("certificate is not used", file=str(path), reason=reason)
+                _log.warning("certificate rejected", file=str(path), reason=reason)
         self._unfinished = False
         self._marks = marks
         self._refused = troubles | {
@@ -156,7 +162,7 @@ class Keyring:
         return self._certify()
 
     def _certify(self) -> int:
-        """Of two files with one name, that of the folder goes before the secret."""
+        """Pass the certificates to the registry. A file in the folder takes precedence over a secret of its name."""
         secrets_first = sorted(self._used.items(), key=lambda item: (item[0].parent == self.folder, item[0]))
         return self._registry.certify({found.name: found for _, found in secrets_first})
 
@@ -211,7 +217,7 @@ def _read_notes(path: Path | None) -> dict[str, Note]:
     except FileNotFoundError:
         pass
     except (OSError, ValueError, AttributeError, TypeError) as error:
-        _log.warning("it is not known which certificates came by API", file=str(path), reason=str(error))
+        _log.warning("certificate times not loaded", file=str(path), reason=str(error))
     return {}
 
 

@@ -41,7 +41,7 @@ class FolderWatch:
         except (OSError, WatchfilesRustInternalError) as error:
             self._watcher, failure = None, str(error)
         if failure and failure != self._failure:
-            _log.warning("folders are not watched", folders=[str(folder) for folder in self._folders], reason=failure)
+            _log.warning("folder watch failed", folders=[str(folder) for folder in self._folders], reason=failure)
         self._failure = failure
 
     async def changed(self, within_s: float) -> None:

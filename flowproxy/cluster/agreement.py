@@ -58,7 +58,7 @@ def by_key(records: Iterable[Record]) -> Records:
 
 
 def versions(records: Records) -> Versions:
-    """Return what may be told to compare: no parameters and no keys."""
+    """Return what may be shown for a comparison: no parameters and no keys."""
     return {key: record.version for key, record in records.items()}
 
 
@@ -77,7 +77,7 @@ def as_json(known: Versions) -> str:
 
 
 def versions_of(text: str) -> Versions:
-    """Raises ValueError when it is no text of `as_json`."""
+    """Parse the output of `as_json`. Raises ValueError for any other text."""
     items = _listed(text)
     if not all(isinstance(item, list) and len(item) == 4 for item in items):
         raise ValueError("must be a list of [kind, name, changed, digest]")
@@ -100,7 +100,7 @@ def chunks(records: Iterable[Record]) -> Iterable[str]:
 
 
 def records_of(text: str) -> list[Record]:
-    """Raises ValueError when it is no text of `chunks`."""
+    """Parse a text of `chunks`. Raises ValueError for any other text."""
     records = []
     for item in _listed(text):
         if not isinstance(item, list) or len(item) != 5:

@@ -69,9 +69,9 @@ class Replicas:
     async def pass_on(
         self, method: str, path: str, query: Mapping[str, str], body: bytes, created: float
     ) -> list[Reply]:
-        """The replies of all replicas to the same call, which was first made at `created` (seconds since 1970).
+        """Return the replies of all replicas to the same call, first made at `created` (seconds since 1970).
 
-        Raises ReplicaFailed with every one that did not do it.
+        Raises ReplicaFailed, which names every replica that failed.
         """
         addresses = await self._addresses()
         if not addresses:
@@ -88,7 +88,7 @@ class Replicas:
         replies = [task.result() for task in tasks]
         failed = [f"{reply.address}: {reply.text[:300]}" for reply in replies if not 200 <= reply.status < 300]
         if failed:
-            raise ReplicaFailed(f"{len(failed)} of {len(replies)} replicas did not do it: {'; '.join(failed)}")
+            raise ReplicaFailed(f"{len(failed)} of {len(replies)} replicas failed: {'; '.join(failed)}")
         return replies
 
     async def others(self) -> list[str]:
@@ -120,10 +120,10 @@ class Replicas:
             query = {"without": ",".join(sorted(present))}
             async with self._session(_CALL_SECONDS) as session:
                 reply = await self._call(session, best, "POST", f"{CERTIFICATES}/send", query, b"")
-            _log.info("certificates asked of another replica", replica=best, missing=missing, answer=reply.text[:300])
+            _log.info("certificates requested from replica", replica=best, missing=missing, answer=reply.text[:300])
 
     async def send_certificates(self, address: str, certificates: Iterable[Certificate]) -> None:
-        """To another replica, which keeps them. Raises ReplicaFailed with each that it does not take."""
+        """Send certificates to another replica. Raises ReplicaFailed, which names each rejected one."""
         path = CERTIFICATES.removesuffix("s")
         refused = []
         async with self._session(_CALL_SECONDS) as session:
@@ -152,7 +152,7 @@ class Replicas:
         return created
 
     async def require(self, request: web.Request) -> str:
-        """Return the address of the replica that makes a call. Raises NotReplica when it is somebody else.
+        """Return the address of the replica that makes a call. Raises NotReplica for any other caller.
 
         With a key the call must be signed, and come from an address of theirs, because a signature can be overheard.
         Without one the address alone counts, but not that of HAProxy here or there, which passes on requests of others.
@@ -162,7 +162,7 @@ class Replicas:
             raise NotReplica(f"only replicas of the proxy may make this call, which sign it ({HEADER})")
         passed_on = caller in _own_addresses() or any(header in request.headers for header in _PASSED_ON)
         if (passed_on and not self._key) or not await self._includes(caller):
-            raise NotReplica(f"{caller} is no replica of the proxy; only replicas may make this call")
+            raise NotReplica(f"{caller} is not a replica of the proxy; only replicas may make this call")
         self._has_others = True
         return caller
 
@@ -177,8 +177,8 @@ class Replicas:
         return True
 
     async def _includes(self, address: str) -> bool:
-        """Whether an address is one of theirs. The Swarm knows it before its name resolves, which it does when it is
-        healthy."""
+        """Return whether an address belongs to a replica. The Swarm lists it before its name resolves, which happens
+        when it is healthy."""
         listed = await self._listed()
         return address in (await self._addresses() if listed is None else listed)
 

@@ -17,7 +17,7 @@ _WINDOW_SECONDS = 60
 
 
 class Call(NamedTuple):
-    """What is signed: all that decides what a call does."""
+    """The signed parts of a call: everything that determines its effect."""
 
     method: str
     path: str
@@ -38,10 +38,10 @@ def sign(key: bytes, call: Call, now: float) -> str:
 
 
 def verify(key: bytes, call: Call, signature: str, now: float) -> None:
-    """Check the header of a call. Raises NotSigned, which says why."""
+    """Check the header of a call. Raises NotSigned with the reason."""
     timestamp, _, digest = signature.partition(" ")
     if not hmac.compare_digest(digest.encode(errors="replace"), _digest(key, call, timestamp).encode()):
-        raise NotSigned(f"{HEADER} does not fit the call; do all replicas have the same FLOWPROXY_KEY?")
+        raise NotSigned(f"{HEADER} does not match the call; do all replicas have the same FLOWPROXY_KEY?")
     apart = now - int(timestamp)
     if abs(apart) > _WINDOW_SECONDS:
         raise NotSigned(

@@ -1,4 +1,4 @@
-"""The loops that bring HAProxy, and the replicas, to what is wanted.
+"""Control loops that bring HAProxy and the replicas to the desired state.
 
-They only act on snapshots of the registry. What a route means and what a plan is are decided in the packages below.
+They act only on snapshots of the registry. The packages below decide what a route means and what a plan contains.
 """

@@ -1,4 +1,4 @@
-"""Looks at what the running HAProxy holds, and takes back what somebody else has changed there."""
+"""Compares the running HAProxy with the desired state and reverts changes made by others."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ _log = structlog.get_logger(__name__)
 
 _PAUSE_SECONDS = 9.0
 _LONGEST_PAUSE_SECONDS = 50.0
-_SHARE = 0.02  # of the time, at most, is spent with looking
-_LOGGED = 20  # repairs of one look
+_SHARE = 0.02  # largest share of the time spent on comparisons
+_LOGGED = 20  # repairs logged for one comparison
 
 
 class DriftWatch:
-    """Counts its `looks`, and in `repaired` what it took back, by kind.
+    """Compares and repairs periodically; counts its `looks`, and in `repaired` its repairs by kind.
 
-    A look takes nobody's turn. Only when it shows a difference, a second one is made while no change is under way:
-    what differs then was not changed by us.
+    The first comparison does not block other changes. If it finds a difference, a second comparison runs while no
+    change is in progress: what still differs was not changed by Flowproxy.
     """
 
     def __init__(self, reconciler: Reconciler, proxy: Proxy, longest_pause: float) -> None:
-        """`longest_pause` in seconds."""
+        """Args: `longest_pause` is the longest time between two comparisons, in seconds."""
         self._reconciler = reconciler
         self._proxy = proxy
         self._longest_pause = min(longest_pause, _LONGEST_PAUSE_SECONDS)
-        self._lasting: frozenset[tuple[What, str]] = frozenset()  # what even a reload did not take back
+        self._lasting: frozenset[tuple[What, str]] = frozenset()  # what even a reload did not repair
         self.repaired: Counter[What] = Counter()
         self.looks = 0
-        self._seconds = 0.0  # that the last look took
+        self._seconds = 0.0  # duration of the last comparison
 
     async def run(self) -> NoReturn:
         while True:
             try:
                 await self.look()
             except ProxyUnavailable as error:
-                _log.debug("haproxy cannot be compared", reason=str(error))
+                _log.debug("drift check failed", reason=str(error))
             await asyncio.sleep(min(max(_PAUSE_SECONDS, self._seconds / _SHARE), self._longest_pause))
 
     async def look(self) -> None:
-        """Compares once, and repairs what differs. Raises ProxyUnavailable when HAProxy does not answer."""
+        """Compare once and repair what differs. Raises ProxyUnavailable if HAProxy does not answer."""
         running = self._proxy.running
         if running is None:
             return
@@ -66,13 +66,13 @@ class DriftWatch:
                 return
             found = await self._compared(running)
             if found is None:
-                _log.warning("haproxy was reloaded by somebody else")
+                _log.warning("unknown haproxy worker found")
                 self._reconciler.forget_running()
             elif found:
                 await self._repair(running, found)
 
     async def _compared(self, running: Running) -> list[Drift] | None:
-        """None when another worker answers than the one that was brought up here."""
+        """Return the drift; None if the worker that answers is not the one that this controller started."""
         seen = await self._proxy.look(running.configuration)
         return None if seen is None else await asyncio.to_thread(find_drift, running, seen, self._proxy.leaving)
 
@@ -88,7 +88,7 @@ class DriftWatch:
             if left is None or left:
                 raise ProxyUnavailable(f"{', '.join(f'{what} {key}' for what, key in sorted(_keys(left or found)))}")
         except ProxyUnavailable as error:
-            _log.warning("drift needs a reload", reason=str(error)[:500])
+            _log.warning("drift repair failed", reason=str(error)[:500])
             self._lasting = keys
             self._reconciler.forget_running()
         for drift in found[:_LOGGED]:

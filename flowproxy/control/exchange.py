@@ -1,6 +1,7 @@
-"""Brings all replicas to the same services and certificates of the API: each compares itself with each other one.
+"""Keeps the services and certificates of the API the same on all replicas: each compares itself with every other one.
 
-What differs is sent to a replica that asked for it and has proved who it is; it is in no answer to anybody.
+Differing records are sent in a separate call to a replica that has requested them and has proved its identity. No
+answer contains them.
 """
 
 from __future__ import annotations
@@ -40,18 +41,18 @@ _REASON_CHARACTERS = 300
 
 
 class _Disagreement(Exception):
-    """Why another replica is not the same."""
+    """The reason why another replica differs."""
 
 
 class State(NamedTuple):
-    """What a replica holds. `refused` is what it does not take over, by name, with the reason."""
+    """The state of a replica: the digest of its records, and the reason for each record that it rejected, by name."""
 
     digest: str
     refused: Mapping[str, str]
 
 
 class ExchangeStatus(NamedTuple):
-    """How the comparison with the other replicas stands; `last_compared` is in seconds since 1970."""
+    """The result of the last comparison with the other replicas; `last_compared` is in seconds since 1970."""
 
     others: int
     agree: bool
@@ -60,7 +61,7 @@ class ExchangeStatus(NamedTuple):
 
 
 class Exchange:
-    """`differing` says of each other replica why it is not the same as this one."""
+    """Exchanges records with the other replicas; `differing` holds the reason for each replica that differs."""
 
     def __init__(self, settings: Settings, admission: Admission, keyring: Keyring, replicas: Replicas) -> None:
         self._settings = settings
@@ -80,7 +81,7 @@ class Exchange:
         return ExchangeStatus(self._others, not self.differing, dict(self.differing), self._compared)
 
     def wake(self) -> None:
-        """Something was changed by a call: the others should know at once."""
+        """Start a comparison at once, because a call has changed something."""
         self._wake_up.call()
 
     async def run(self) -> NoReturn:
@@ -90,7 +91,7 @@ class Exchange:
             await self._wake_up.wait(min(pause, _DISAGREEING_PAUSE_SECONDS) if self.differing else pause)
 
     async def compare(self) -> None:
-        """Compares once with each other replica; what is newer on either side is sent to the other."""
+        """Compare once with every other replica and send newer records in both directions."""
         self._registry.forget_removals(before=time.time() - REMOVALS_KEPT_SECONDS)
         others = await self._replicas.others()
         async with asyncio.TaskGroup() as comparisons:
@@ -104,13 +105,20 @@ class Exchange:
         self._others, self.differing = len(others), differing
         self._compared = time.time() if others else None
 
-    # What other replicas call
+    # Calls from other replicas
 
     async def compare_with(self, caller: str, said: Mapping[str, object]) -> State:
-        """Return what is held here, after the caller, which may say what it knows, was sent what is newer here.
+        """Return the state of this replica, after sending the caller what is newer here.
 
-        What is newer there is asked for by a call of our own, which the caller can trust as we can trust this one.
-        Raises InvalidService when what it says cannot be read, ReplicaFailed when it does not take what it is sent.
+        Newer records of the caller are requested in a separate call, so that each side can verify the other one.
+
+        Args:
+            caller: the address of the replica that calls.
+            said: the call's JSON object; `versions` holds the records that the caller knows.
+
+        Raises:
+            InvalidService: `versions` cannot be parsed.
+            ReplicaFailed: the caller does not accept the records that it is sent.
         """
         if "versions" in said:
             try:
@@ -129,17 +137,17 @@ class Exchange:
         return State(agreement.digest_of(known), {name: reason for (_, name), reason in self._refused.items()})
 
     async def take(self, text: str) -> None:
-        """Take over what is newer among the records of another replica. Raises InvalidService when they are none."""
+        """Accept the newer ones among the records of another replica. Raises InvalidService if not parsable."""
         try:
             records = agreement.records_of(text)
         except ValueError as error:
             raise InvalidService("", (Problem("records", "", str(error)),)) from None
         await self._take(records)
 
-    # Between two
+    # Calls to another replica
 
     async def _difference(self, address: str) -> str | None:
-        """Why the other replica is not the same after all that can be done; None when it is."""
+        """Exchange records with another replica; return why it still differs, or None if it agrees."""
         try:
             mine = await self._digest()
             reply = await self._tell(address, {"digest": mine})
@@ -150,12 +158,12 @@ class Exchange:
                 return None
             here = {name: reason for (_, name), reason in self._refused.items()}
             refused = "; ".join(f"{name}: {reason}" for name, reason in (here | dict(reply.refused)).items())
-            return (refused or "it has other services or certificates of the API")[:_REASON_CHARACTERS]
+            return (refused or "its services or certificates from the API differ")[:_REASON_CHARACTERS]
         except _Disagreement as error:
             return str(error)[:_REASON_CHARACTERS]
 
     async def _ask(self, address: str, *, asked_back: bool = False) -> State:
-        """Has another replica send what is newer there. Raises _Disagreement."""
+        """Request what is newer on another replica. Raises _Disagreement."""
         known = agreement.versions(await self._records())
         return await self._tell(address, {"versions": agreement.as_json(known), "asked_back": asked_back})
 
@@ -166,14 +174,14 @@ class Exchange:
             answer = json.loads(reply.text)
             return State(str(answer["digest"]), dict(answer["refused"]))
         except (ValueError, KeyError, TypeError):
-            raise _Disagreement("its answer is not understood; is it another version?") from None
+            raise _Disagreement("its answer cannot be parsed; does it run another version?") from None
 
     async def _send(self, address: str, records: Iterable[Record]) -> None:
         """Raises _Disagreement."""
         for chunk in agreement.chunks(records):
             _require_success(await self._replicas.call(address, RECORDS, chunk))
 
-    # Here
+    # Records of this replica
 
     async def _records(self) -> agreement.Records:
         return await asyncio.to_thread(_records, self._registry.snapshot(), self._keyring.shared())
@@ -182,7 +190,7 @@ class Exchange:
         return agreement.digest_of(agreement.versions(await self._records()))
 
     async def _take(self, records: Iterable[Record]) -> None:
-        """Takes over the newer ones, and keeps why some cannot be."""
+        """Accept the newer records, and remember why others were rejected."""
         async with self._taking:
             known = agreement.versions(await self._records())
             for record in records:
@@ -196,7 +204,7 @@ class Exchange:
                 else:
                     self._refused.pop(record.key, None)
                     _log.info(
-                        "taken over from another replica",
+                        "replica record accepted",
                         kind=str(record.kind),
                         name=record.name,
                         removed=record.content is None,
@@ -204,7 +212,7 @@ class Exchange:
 
     def _refuse(self, record: Record, reason: str) -> None:
         if self._refused.get(record.key) != reason:
-            _log.warning("not taken over from another replica", name=record.name, reason=reason)
+            _log.warning("replica record rejected", name=record.name, reason=reason)
         self._refused[record.key] = reason
 
     async def _take_one(self, record: Record) -> None:
@@ -224,7 +232,10 @@ class Exchange:
             )
             service = self._admission.examine(request)
             if service.service_name != record.name:
-                raise InvalidService(record.name, (Problem("serviceName", service.service_name, "has another name"),))
+                raise InvalidService(
+                    record.name,
+                    (Problem("serviceName", service.service_name, "does not match the name of the record"),),
+                )
             self._admission.enter(request, service)
 
 
@@ -242,6 +253,6 @@ def _records(snapshot: Snapshot, certificates: Mapping[str, tuple[float, str]]) 
 
 
 def _require_success(reply: Reply) -> None:
-    """Raises _Disagreement when the other replica did not do what it was asked for."""
+    """Raises _Disagreement if the call failed."""
     if reply.status != 200:
         raise _Disagreement(f"{reply.status or 'no answer'}: {reply.text}")

@@ -1,4 +1,4 @@
-"""Finds the services that HAProxy refuses among those that are new or changed, by having it look at some of them."""
+"""Finds the rejected services among the new and changed ones, by checking subsets with HAProxy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Attempt: TypeAlias = Callable[[Entries], Awaitable[None]]
 
 
 class Refused(NamedTuple):
-    """A service that HAProxy refuses, with the reason; `parameter` is the one to blame, empty where none is known."""
+    """A service that HAProxy rejects, with the reason; `parameter` is the one at fault, empty if unknown."""
 
     entry: Entry
     reason: str
@@ -28,12 +28,12 @@ Offenders: TypeAlias = dict[str, Refused]
 
 
 async def find_offenders(good: Entries, changed: Entries, error: Rejected, attempt: Attempt) -> Offenders:
-    """Return those of the changed services that are refused, alone or beside the good ones.
+    """Return the changed services that HAProxy rejects, alone or together with the good ones.
 
     Args:
         good: the last good versions of all services.
-        error: why all of them together were refused.
-        attempt: has HAProxy look at some services together, and raises Rejected when it refuses them.
+        error: why all of them together were rejected.
+        attempt: checks some services together with HAProxy; raises Rejected if it rejects them.
     """
     search = _Search(changed, attempt)
     alone = await search.guilty({}, list(changed), error)
@@ -46,8 +46,8 @@ class _Search:
         self._attempt = attempt
 
     async def guilty(self, good: Entries, suspects: Sequence[str], error: Rejected) -> Offenders:
-        """First those that HAProxy names, each asked alone because it may name the wrong one of two that do not go
-        together; when it names none that is to blame, the suspects are halved."""
+        """Check first the services that HAProxy names, each alone, because it may name the wrong one of two that
+        conflict. If none of them is at fault, halve the suspects."""
         found: Offenders = {}
         while suspects:
             guilty: Offenders = {}
@@ -66,7 +66,7 @@ class _Search:
         return found
 
     async def _halved(self, good: dict[str, Entry], names: Sequence[str]) -> Offenders:
-        """Halve the suspects until those are left that fail beside the good ones; the others are added to these."""
+        """Halve the suspects until only those remain that fail together with the good ones; add the others to these."""
         suspects = self._entries(names)
         try:
             await self._attempt({**good, **suspects})

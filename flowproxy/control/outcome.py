@@ -1,4 +1,4 @@
-"""How a round ended."""
+"""The outcome of a round."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ _EMPTY = compile_routes(())
 
 
 class Outcome(NamedTuple):
-    """How the last round ended. `failure` says why HAProxy is not where it should be. Of the quarantined, `foreign` are
-    those that ask for a host of another stack, `blamed` those of which HAProxy refuses a parameter.
+    """The outcome of the last round. `failure` is the reason why HAProxy does not run the desired configuration.
+
+    Among the quarantined services, `foreign` are those that request a host of another stack, and `blamed` those with a
+    parameter that HAProxy rejects.
     """
 
     generation: int = 0
@@ -28,6 +30,6 @@ class Outcome(NamedTuple):
     failure: str | None = None
 
     def refusal(self, name: str) -> Rejected:
-        """Why a quarantined service does not serve as it asks."""
+        """Return the error that explains why a quarantined service is not served as requested."""
         kind = ForeignHost if name in self.foreign else ParameterRejected if name in self.blamed else Rejected
         return kind(self.quarantined[name])

@@ -1,4 +1,4 @@
-"""Logs which services take requests from which others, once when that begins."""
+"""Logs which services take requests from which others, once for each overlap."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _LOGGED = 20  # overlaps of one report
 
 
 class OverlapReports:
-    """Holds the `overlaps` for others to ask, and remembers which were logged."""
+    """Provides the current `overlaps`, and remembers which were logged."""
 
     def __init__(self, overlaps: Overlaps) -> None:
         self.overlaps = overlaps
         self._reported = Reported()
 
     async def report(self, table: RouteTable) -> None:
-        """Log the overlaps that were not there before."""
+        """Log new overlaps."""
         try:
             appeared = await asyncio.to_thread(self._reported.new, self.overlaps, table)
-        except Exception as error:  # noqa: BLE001 - a mistake of ours there must not end the loop
-            _log.error("overlaps cannot be found", exc_info=error)
+        except Exception as error:  # noqa: BLE001 - a bug there must not end the loop
+            _log.error("overlap check failed", exc_info=error)
             return
         for overlap in appeared[:_LOGGED]:
             log = _log.warning if overlap.level == WARNING else _log.info

@@ -1,4 +1,4 @@
-"""compile -> render -> plan, as one function of values: nothing here reads a file, a clock, or what HAProxy says."""
+"""compile -> render -> plan, as one pure function: nothing here reads a file, a clock or HAProxy's state."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from flowproxy.services.registry import Entry, Snapshot
 
 
 class Wanted(NamedTuple):
-    """What is to be served at one moment.
+    """The desired state at one moment.
 
-    `templates` are the texts of the services' own templates. With `one_certificate` the first one stands for all of
-    the folder, which is enough for a check of services.
+    `templates` are the texts of the services' own templates. With `one_certificate`, the first certificate stands for
+    the whole folder, which is enough to check services.
     """
 
     entries: Mapping[str, Entry]
@@ -37,18 +37,18 @@ class Wanted(NamedTuple):
 
     @classmethod
     def of(cls, snapshot: Snapshot, templates: TemplateTexts | None = None) -> Wanted:
-        """Return all that a snapshot holds."""
+        """Return the desired state for everything in a snapshot."""
         return cls(
             snapshot.entries, snapshot.endpoints, snapshot.certificates, templates or {}, stopping=snapshot.stopping
         )
 
     def only(self, entries: Mapping[str, Entry]) -> Wanted:
-        """Return the same for these services."""
+        """Return the same state with only these services."""
         return self._replace(entries=entries)
 
 
 class Planned(NamedTuple):
-    """What the pipeline comes to."""
+    """The result of the pipeline."""
 
     table: RouteTable
     configuration: Configuration
@@ -57,27 +57,27 @@ class Planned(NamedTuple):
 
 @dataclass
 class Memory:
-    """What the last call made of each service. It changes what the next call costs, and never what it returns."""
+    """Results of the last call for each service. They make the next call cheaper, and never change its result."""
 
     compiler: Compiler = field(default_factory=Compiler)
     rendered: renderer.Memory = field(default_factory=renderer.Memory)
 
 
 class Pipeline:
-    """The one way from what is wanted to a plan: for the loop, for checks, and for the search for an offender."""
+    """Turns the desired state into a plan: for the loop, for checks, and for the search for an offender."""
 
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
 
     def plan(self, wanted: Wanted, running: Running | None = None, memory: Memory | None = None) -> Planned:
-        """Return the routes, the configuration, and what takes HAProxy there.
+        """Return the routes, the configuration, and the plan that applies it.
 
         Args:
-            running: what HAProxy's worker holds; None where that is not known.
-            memory: what an earlier call has left there.
+            running: the state of HAProxy's worker; None if unknown.
+            memory: results of an earlier call, updated by this one.
 
         Raises:
-            Rejected: something cannot be rendered; its cause is a mistake of ours, or of the operator's templates.
+            Rejected: rendering failed, because of a bug in Flowproxy or an error in the operator's templates.
         """
         try:
             table, configuration = self._rendered(wanted, memory or Memory())

@@ -1,4 +1,4 @@
-"""Decides which version of each service may serve: the one that is wanted, its last good one, or none."""
+"""Decides which version of each service may serve: the desired one, the last good one, or none at all."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _log = structlog.get_logger(__name__)
 
 
 class Checker(Protocol):
-    """What has HAProxy look at a configuration."""
+    """Checks a configuration with HAProxy."""
 
     async def check(self, configuration: Configuration) -> None:
-        """Raises Rejected, ProxyUnavailable or OSError."""
+        """Check the configuration. Raises Rejected, ProxyUnavailable or OSError."""
 
 
 class Quarantine:
-    """Keeps the last good version of each service, and the versions that HAProxy refuses with the reasons."""
+    """Keeps the last good version of each service, and the versions that HAProxy rejects with their reasons."""
 
     def __init__(
         self, pipeline: Pipeline, haproxy: Checker, certificates: CertificateChecks, owners: HostOwners | None = None
     ) -> None:
-        """`owners` where hosts belong to stacks."""
+        """Args: `owners` is given if hosts belong to stacks."""
         self._pipeline = pipeline
         self._haproxy = haproxy
         self._certificates = certificates
@@ -43,33 +43,33 @@ class Quarantine:
 
     @property
     def reasons(self) -> Mapping[str, str]:
-        """Why each refused service is refused."""
+        """Return the reason for each rejected service, by name."""
         return {name: str(refused) for name, refused in self._rejected.items()}
 
     @property
     def blamed(self) -> frozenset[str]:
-        """The refused services of which a parameter is to blame."""
+        """Return the rejected services with a parameter at fault."""
         return frozenset(name for name, refused in self._rejected.items() if refused.parameter)
 
     def last_good(self, wanted: Mapping[str, Entry]) -> dict[str, Entry]:
-        """Return the last good version of each wanted service that has one."""
+        """Return the last good version of each desired service that has one."""
         return {name: entry for name, entry in self.accepted.items() if name in wanted}
 
     def serving(
         self, wanted: Mapping[str, Entry], unsaved: Container[str]
     ) -> tuple[dict[str, Entry], Mapping[str, str]]:
-        """Return the versions that may serve, and why some may not because of their hosts."""
+        """Return the versions that may serve, and the reasons why others may not because of their hosts."""
         entries = {n: e for n, e in wanted.items() if not (n in unsaved or self._is_rejected(e))}
         entries |= {n: self.accepted[n] for n in wanted.keys() - entries.keys() if n in self.accepted}
         return self._with_own_hosts(entries)
 
     def accept(self, entries: Mapping[str, Entry], wanted: Mapping[str, Entry]) -> None:
-        """Note what HAProxy serves now, and forget the refusals of versions that nobody wants any more."""
+        """Record what HAProxy serves now, and forget rejections of versions that are no longer desired."""
         self.accepted = entries
         self._rejected = {n: r for n, r in self._rejected.items() if n in wanted and self._is_rejected(wanted[n])}
 
     async def refuse_certificates(self, wanted: Mapping[str, Entry]) -> None:
-        """Quarantine the services whose certificate HAProxy does not take."""
+        """Quarantine the services whose certificate HAProxy rejects."""
         bringing = [entry for entry in wanted.values() if entry.service.service_cert]
         given = [(entry, certificate) for entry in bringing if (certificate := certificate_of(entry.service))]
         if not given:
@@ -84,8 +84,8 @@ class Quarantine:
         )
 
     async def refuse_offenders(self, wanted: Wanted, excused: Container[str], error: Rejected) -> bool:
-        """Quarantine those of the new or changed services that HAProxy refuses, the `excused` apart; return whether
-        there are any."""
+        """Quarantine the new or changed services that HAProxy rejects, except the `excused`; return whether there are
+        any."""
         good = self.last_good(wanted.entries)
         changed = {
             name: entry
@@ -110,7 +110,7 @@ class Quarantine:
         return rejected is not None and rejected.entry.service == entry.service
 
     def _with_own_hosts(self, entries: dict[str, Entry]) -> tuple[dict[str, Entry], Mapping[str, str]]:
-        """Those that ask for no host of another stack, and why the others do not serve as they ask."""
+        """Return the services whose hosts belong to their own stack, and the reasons why the others are rejected."""
         if self._owners is None:
             return entries, {}
         good = self.last_good(entries)

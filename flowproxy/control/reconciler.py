@@ -1,6 +1,6 @@
-"""The one loop: whenever something is wanted, a round brings HAProxy to what is wanted now.
+"""The reconciliation loop: whenever the desired state changes, a round applies the current one to HAProxy.
 
-It never acts on what an event said, only on the registry's snapshot; wake-ups that arrive while it works are
+It acts only on the registry's snapshot, never on the content of an event. Wake-ups that arrive during a round cause
 one more round.
 """
 
@@ -21,12 +21,12 @@ _RETRY_SECONDS = 1.0
 
 
 class Reconciler:
-    """Runs the rounds, keeps how the last one ended, and lets callers wait for what they asked for."""
+    """Runs the rounds, keeps the outcome of the last one, and lets callers wait for their change."""
 
     def __init__(
         self, registry: Registry, rounds: Rounds, haproxy: HAProxy, reports: OverlapReports, *, tidy_after: float
     ) -> None:
-        """`tidy_after` is in seconds."""
+        """Args: `tidy_after` is the time without changes before a tidy-up, in seconds."""
         self._registry = registry
         self._rounds = rounds
         self._haproxy = haproxy
@@ -34,7 +34,7 @@ class Reconciler:
         self._tidy_after = tidy_after
         self._wake_up = WakeUp()
         self._waiters = Waiters()
-        self.turn = asyncio.Lock()  # held while HAProxy is on its way from one configuration to the next
+        self.turn = asyncio.Lock()  # held while HAProxy changes from one configuration to the next
         self.outcome = Outcome()
 
     @property
@@ -45,31 +45,31 @@ class Reconciler:
         self._wake_up.call()
 
     def forget_running(self) -> None:
-        """Whatever HAProxy runs, the next round reloads."""
+        """Make the next round reload HAProxy, whatever it runs."""
         self._haproxy.forget()
         self.wake()
 
     async def run(self) -> NoReturn:
         while True:
-            # When it has been quiet for long, names of stand-ins and forgotten backends are tidied up.
+            # After a long time without changes, stand-ins and unused backends are tidied up.
             running = self._haproxy.running
             is_untidy = running is not None and running.untidy
             tidy = not await self._wake_up.wait(self._tidy_after if is_untidy else None)
             async with self.turn:
                 self.outcome = await self._rounds.run(self._registry.snapshot(), self.outcome, tidy=tidy)
             self._waiters.answer(self.outcome)
-            if not self._wake_up.is_called:  # nobody waits for a report: while more is to do, it is put off
+            if not self._wake_up.is_called:  # no caller waits for a report: it is postponed while more changes wait
                 await self._reports.report(self.outcome.table)
             if self.outcome.failure or self._haproxy.unwritten:
-                await self._wake_up.wait(_RETRY_SECONDS)  # a change of what is wanted does not wait for a retry
+                await self._wake_up.wait(_RETRY_SECONDS)  # a new change does not wait for a retry
                 self.wake()
 
     async def live(self, generation: int, name: str) -> None:
-        """Return when the service, as it was in this generation, is served.
+        """Return when the service is served as of this generation.
 
         Raises:
-            Rejected: HAProxy refuses it.
-            ProxyUnavailable: HAProxy cannot be brought there.
+            Rejected: HAProxy rejects the service.
+            ProxyUnavailable: the configuration cannot be applied.
         """
         if self.outcome.applied < generation or self.outcome.failure:
             self.wake()

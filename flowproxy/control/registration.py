@@ -1,4 +1,4 @@
-"""A service registered or removed on request: admitted, live before the answer, and undone when it cannot be."""
+"""Registers and removes services on request: a change is live before the answer, or undone if it fails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flowproxy.sources.source import SourceStatus, State, StatusRecord
 
 
 class _Calls:
-    """Those under way for one service. `before` is what the last one that succeeded left, or what was there first."""
+    """Calls in progress for one service. `before` is the state after the last successful call, or before the first."""
 
     def __init__(self, before: Entry | None) -> None:
         self.before = before
@@ -25,7 +25,7 @@ class _Calls:
 
 
 class Registration:
-    """Registers and removes services for callers who wait for the result."""
+    """Registers and removes services for callers that wait for the result."""
 
     def __init__(
         self, settings: Settings, admission: Admission, reconciler: Reconciler, names: Names, exchange: Exchange
@@ -41,22 +41,27 @@ class Registration:
 
     @property
     def status(self) -> SourceStatus:
-        """Return when a call last changed something."""
+        """Return the status of the API as a source, with the time of the last change by a call."""
         return self._record.status
 
     def examine(self, parameters: Mapping[str, str]) -> Service:
-        """Return the service that a call asks for. Raises InvalidService with all that is wrong."""
+        """Return the service that a call requests. Raises InvalidService with all problems."""
         return self._admission.examine(_request(parameters, 0.0))
 
     async def register(self, service: Service, parameters: Mapping[str, str], called: float | None = None) -> None:
-        """Bring an examined service live. One without replicas, or for another proxy, is removed instead.
+        """Register an examined service and return when it is served.
+
+        A service without replicas, or for another proxy, is removed instead. After an error, the state is as before.
 
         Args:
-            parameters: what the service was examined from.
-            called: when another replica was called that passes the call on, in seconds since 1970.
+            parameters: the parameters that the service was built from.
+            called: for a call passed on by another replica, the time of the original call, in seconds since 1970.
 
-        Raises OwnedElsewhere, UnknownAddress when a host does not resolve, Rejected when HAProxy refuses the service
-        and ProxyUnavailable when it cannot be reached; then everything is as before.
+        Raises:
+            OwnedElsewhere: another source owns the service.
+            UnknownAddress: a host does not resolve.
+            Rejected: HAProxy rejects the service.
+            ProxyUnavailable: HAProxy cannot be reached.
         """
         if self._admission.is_wanted(service):
             await self._require_addresses(service)
@@ -64,7 +69,7 @@ class Registration:
         await self._change(service.service_name, lambda: self._admission.enter(request, service))
 
     async def remove(self, name: str, called: float | None = None) -> None:
-        """Remove a service, and return when it is not served any more. An unknown one is no error.
+        """Remove a service, and return when it is no longer served. An unknown service is not an error.
 
         Raises OwnedElsewhere, Rejected and ProxyUnavailable as `register` does.
         """
@@ -72,12 +77,15 @@ class Registration:
         await self._change(name, lambda: self._admission.withdraw(name, Origin.API, at))
 
     def touch(self) -> int:
-        """Return the generation of a round that is to come, although nothing that is wanted has changed."""
+        """Request a round although the desired state has not changed; return its generation."""
         return self._registry.touch()
 
     def time_of_call(self, called: float | None) -> float:
-        """Return when a service was asked for, in seconds since 1970. A replica that passes a call on says when it was
-        first made, so that all of them take the same service for the older one."""
+        """Return the time of the call for a service, in seconds since 1970.
+
+        A replica that passes a call on adds the time of the original call, so that all replicas agree which service is
+        older.
+        """
         now = self._registry.created_at(time.time())
         return now if called is None else min(called, now)
 
@@ -89,8 +97,8 @@ class Registration:
             await self._names.require(host, within=patience)
 
     async def _change(self, name: str, change: Callable[[], int]) -> None:
-        """Change a service, and undo it when HAProxy does not take it, unless another call or source has changed the
-        service since. Of calls at the same time none goes back to what another one failed with."""
+        """Change a service, and undo the change if HAProxy rejects it, unless another call or source has changed the
+        service since. Concurrent calls never restore a version that another call failed with."""
         calls = self._calls.setdefault(name, _Calls(self._registry.get(name)))
         calls.under_way += 1
         try:
@@ -111,7 +119,7 @@ class Registration:
         self._exchange.wake()
 
     def _restore(self, name: str, before: Entry | None) -> None:
-        """Another replica may know of the refused call already, so what was is made the newest again."""
+        """Give the restored version a new time, because another replica may already hold the rejected one."""
         now = self.time_of_call(None)
         if before and before.origin == Origin.API:
             self._registry.put(before._replace(changed=now if before.changed else 0.0))

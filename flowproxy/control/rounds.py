@@ -1,4 +1,4 @@
-"""One round: from a snapshot of the registry to a HAProxy that serves it, and how that ended."""
+"""One round: applies a snapshot of the registry to HAProxy and returns the outcome."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ _log = structlog.get_logger(__name__)
 
 
 class HAProxy(Checker, Protocol):
-    """The HAProxy that rounds bring to configurations."""
+    """The HAProxy that rounds apply configurations to."""
 
     @property
     def running(self) -> Running | None:
-        """What its worker was brought to; None when that is not known."""
+        """Return the state of its worker; None if unknown."""
 
     @property
     def unwritten(self) -> str | None:
-        """Why what runs is not on the disk."""
+        """Return the reason why the running configuration could not be written to disk, if any."""
 
     def forget(self) -> None:
-        """Whatever it runs, the next plan is a reload."""
+        """Make the next plan a reload, whatever it runs."""
 
     async def apply(self, plan: Plan, configuration: Configuration) -> None:
-        """Raises Rejected, ProxyUnavailable or OSError."""
+        """Apply the plan. Raises Rejected, ProxyUnavailable or OSError."""
 
 
 class Rounds:
-    """Runs rounds, one after the other."""
+    """Runs rounds sequentially."""
 
     def __init__(
         self,
@@ -60,21 +60,21 @@ class Rounds:
         self._memory = Memory()
 
     async def run(self, snapshot: Snapshot, last: Outcome, *, tidy: bool) -> Outcome:
-        """Bring HAProxy to a snapshot.
+        """Apply a snapshot to HAProxy.
 
-        A mistake of ours ends a round, not the controller: the caller who asked for the change gets an error, and it is
-        undone.
+        A bug in Flowproxy ends the round, not the controller: the caller that requested the change gets an error, and
+        the change is undone.
 
         Args:
-            last: how the round before ended.
-            tidy: whether HAProxy is reloaded even if that is not necessary.
+            last: the outcome of the previous round.
+            tidy: whether to reload HAProxy even if that is not necessary.
         """
         try:
             return await self._round(snapshot, last, tidy=tidy)
         except Exception as error:  # noqa: BLE001 - the last resort
             self._haproxy.forget()
             _log.error("round failed", exc_info=error)
-            reason = f"something went wrong here, see the log: {type(error).__name__}"
+            reason = f"internal error, see the log: {type(error).__name__}"
             return last._replace(generation=snapshot.generation, failure=reason)
 
     async def _round(self, snapshot: Snapshot, last: Outcome, *, tidy: bool) -> Outcome:
@@ -88,7 +88,7 @@ class Rounds:
             planned = await self._converge(wanted.only(entries), last, tidy=tidy)
         except Rejected as error:
             if error.__cause__ is not None:
-                _log.error("configuration cannot be rendered", exc_info=error.__cause__)
+                _log.error("rendering failed", exc_info=error.__cause__)
             if not await self._quarantine.refuse_offenders(wanted, {*unsaved, *foreign}, error):
                 return await self._failed(wanted, snapshot, last, error)
             return await self._round(snapshot, last, tidy=tidy)
@@ -110,13 +110,14 @@ class Rounds:
         )
 
     async def _wanted(self, snapshot: Snapshot) -> Wanted:
-        """The snapshot with what has to be read for it."""
+        """Return the desired state of a snapshot, with the template files that it needs."""
         entries = [*snapshot.entries.values(), *self._quarantine.last_good(snapshot.entries).values()]
         bringing = [entry.service for entry in entries if entry.service.brings_templates]
         return Wanted.of(snapshot, await self._templates.read(bringing))
 
     async def _save(self, snapshot: Snapshot) -> Mapping[str, str]:
-        """What cannot be kept over a restart is not served: its caller is told. The Swarm keeps its services itself."""
+        """Save the services, or fail: one that would be lost at a restart is not served, and its caller gets an error.
+        Services of the Swarm are not affected, because the Swarm stores them itself."""
         unsaved = await asyncio.to_thread(self._store.save, snapshot)
         entries = snapshot.entries
         return {n: why for n, why in unsaved.items() if n not in entries or entries[n].origin == Origin.API}
@@ -130,7 +131,7 @@ class Rounds:
         return planned._replace(plan=await self._applied(planned))
 
     async def _applied(self, planned: Planned) -> Plan:
-        """Apply the plan, or a reload where runtime commands fail; return which."""
+        """Apply the plan, or reload if runtime commands fail; return the plan that was applied."""
         plan = planned.plan
         try:
             await self._haproxy.apply(plan, planned.configuration)
@@ -142,7 +143,7 @@ class Rounds:
         return plan
 
     async def _check_changed(self, wanted: Wanted, last: Outcome) -> None:
-        """Have HAProxy look at what is new alone: the others are as they were when it accepted them.
+        """Check only the new sections with HAProxy: it has accepted the others before.
 
         Raises Rejected.
         """
@@ -157,7 +158,7 @@ class Rounds:
             await self._haproxy.check(alone.configuration)
 
     async def _failed(self, wanted: Wanted, snapshot: Snapshot, last: Outcome, error: Exception) -> Outcome:
-        """HAProxy stays where it was. Servers follow their tasks all the same, as far as that needs no reload."""
+        """Keep HAProxy's configuration. Servers still follow their tasks as far as that needs no reload."""
         reason = str(error)
         if reason != last.failure:
             _log.error("round failed", reason=reason)
@@ -169,7 +170,7 @@ class Rounds:
                     await self._haproxy.apply(planned.plan, planned.configuration)
                 except ProxyUnavailable as another:
                     self._haproxy.forget()
-                    _log.error("servers cannot follow their tasks", reason=str(another))
+                    _log.error("server update failed", reason=str(another))
         return last._replace(generation=snapshot.generation, failure=reason)
 
 

@@ -1,4 +1,4 @@
-"""What an earlier controller left on the disk: where a start begins, and what it falls back to."""
+"""The state that an earlier controller saved to disk: the starting point, and the fallback, of a start."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _log = structlog.get_logger(__name__)
 
 
 class SavedState:
-    """The saved services and endpoints. Addresses are reused, so endpoints of a Swarm are used only while they are
-    fresh."""
+    """Restores saved services and endpoints. Docker reuses addresses, so endpoints of a Swarm are used only while they
+    are fresh."""
 
     def __init__(self, store: Store, admission: Admission, stale_after_s: float, *, with_swarm: bool) -> None:
         self._store = store
@@ -32,10 +32,10 @@ class SavedState:
         self._endpoints = Known({}, {}, None)
 
     def restore(self, *, adopted: bool) -> None:
-        """Begin with what was known when the last controller ended.
+        """Load the state that was known when the last controller ended.
 
         Args:
-            adopted: whether HAProxy serves the saved endpoints already; then their age does not matter.
+            adopted: whether HAProxy already serves the saved endpoints; then their age does not matter.
         """
         self._store.load(self._admission.admit_listed, without=() if self._with_swarm else (Origin.SWARM,))
         for name, at in self._store.load_removed().items():
@@ -44,7 +44,7 @@ class SavedState:
         if self._with_swarm and not adopted and known.is_stale(time.time(), self._stale_after_s):
             if known.tasks or known.addresses:
                 reason = f"they were not confirmed in the last {self._stale_after_s:.0f} s (FLOWPROXY_STALE_AFTER)"
-                _log.warning("saved endpoints are not used", reason=reason)
+                _log.warning("saved endpoints ignored", reason=reason)
             return
         self._registry.confirm(known.confirmed)
         for host, endpoints in known.addresses.items():
@@ -53,8 +53,8 @@ class SavedState:
             self._registry.place(name, endpoints)
 
     async def fall_back(self, reconciler: Reconciler, supervisor: Supervisor) -> None:
-        """Have the last good configuration serve where the first one is refused, if its servers are where they were."""
-        if self._endpoints.confirmed is None:  # without a Swarm HAProxy was started on it already
+        """Start the last good configuration if the first one is rejected, unless the endpoints have changed."""
+        if self._endpoints.confirmed is None:  # without a Swarm, HAProxy already runs the saved configuration
             return
         with contextlib.suppress(ProxyUnavailable):
             await reconciler.live(self._registry.snapshot().generation, "")
@@ -64,10 +64,10 @@ class SavedState:
         if (now.tasks, now.addresses) == (self._endpoints.tasks, self._endpoints.addresses):
             await supervisor.start_as_before()
         else:
-            _log.warning("the configuration on disk is not used", reason="its servers are not where they were")
+            _log.warning("saved configuration ignored", reason="the addresses of its servers have changed")
 
     async def keep_confirmed(self) -> NoReturn:
-        """Keep the time of the last complete listing on the disk, so that a start knows how old the endpoints are."""
+        """Save the time of the last complete listing, so that a start knows the age of the endpoints."""
         while True:
             await asyncio.sleep(self._stale_after_s / 10)
             await asyncio.to_thread(self._store.save_endpoints, self._registry.snapshot())

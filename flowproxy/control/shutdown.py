@@ -1,4 +1,4 @@
-"""The order of a stop: leave, so that load balancers notice; then drain; and end in time, whatever hangs."""
+"""The order of a shutdown: announce it to load balancers, drain, and end within the deadline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flowproxy.settings.model import Settings
 
 _log = structlog.get_logger(__name__)
 
-CANCEL_SECONDS = 0.3  # for what was cancelled; what does not end by then is left behind
+CANCEL_SECONDS = 0.3  # for cancelled tasks to end; the others are abandoned
 
 
 def signalled() -> asyncio.Future[None]:
@@ -32,7 +32,7 @@ def signalled() -> asyncio.Future[None]:
 
 
 async def leave(settings: Settings, registry: Registry, working: asyncio.Task[None]) -> None:
-    """Say for FLOWPROXY_SHUTDOWN_DELAY that the node is about to stop, while everything goes on."""
+    """Announce for FLOWPROXY_SHUTDOWN_DELAY seconds that the node is about to stop, and keep serving meanwhile."""
     registry.stop()
     if settings.shutdown_delay:
         _log.info("leaving", delay_seconds=settings.shutdown_delay)
@@ -42,7 +42,7 @@ async def leave(settings: Settings, registry: Registry, working: asyncio.Task[No
 async def stop(
     settings: Settings, stop_listening: Callable[[], None], working: asyncio.Task[None], supervisor: Supervisor
 ) -> None:
-    """End everything within FLOWPROXY_DRAIN_TIMEOUT and a second, whatever hangs or fails."""
+    """Stop everything within FLOWPROXY_DRAIN_TIMEOUT plus one second, even if something hangs or fails."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + settings.drain_timeout
     _log.info("stopping", drain_seconds=settings.drain_timeout)

@@ -1,4 +1,4 @@
-"""The order of a start: what is there first, then what the sources and the other replicas say, then the first round."""
+"""The order of a start: the saved state, then the sources and the other replicas, then the first round."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _FIRST_COMPARISON_SECONDS = 3
 
 
 class Greeting:
-    """The first talk with the other replicas: the certificates and services that this one does not have yet."""
+    """Requests the certificates and services that this replica lacks from the other replicas at the start."""
 
     def __init__(self, replicas: Replicas, keyring: Keyring, exchange: Exchange, pause_s: float) -> None:
-        """`pause_s` are the seconds that the names of the replicas take to appear."""
+        """Args: `pause_s` is the time until the names of the replicas resolve, in seconds."""
         self._replicas = replicas
         self._keyring = keyring
         self._exchange = exchange
         self._pause_s = pause_s
 
     async def run(self, background: Background) -> None:
-        """Ask for what is missing. A replica that does not answer in time is asked again later."""
+        """Request what is missing. A replica that does not answer in time is called again later."""
         await asyncio.sleep(self._pause_s)
         await self._replicas.ask_for_certificates({kept.name for kept in self._keyring.kept()})
         with contextlib.suppress(TimeoutError):
@@ -49,9 +49,9 @@ class Greeting:
 
 
 async def take_over(supervisor: Supervisor, saved: SavedState, *, with_swarm: bool) -> None:
-    """Adopt the HAProxy that runs, or start it on the last good configuration, and begin with what was saved.
+    """Adopt the running HAProxy, or start it on the last good configuration, and restore the saved state.
 
-    With a Swarm it is not started yet: the addresses of its tasks may be those of others by now.
+    With a Swarm, HAProxy is not started yet: the addresses of its tasks may belong to other containers by now.
     """
     adopted = await supervisor.attach()
     if not adopted and not with_swarm:
@@ -60,27 +60,27 @@ async def take_over(supervisor: Supervisor, saved: SavedState, *, with_swarm: bo
 
 
 async def ask_at_once(sources: Sequence[Source], keyring: Keyring) -> None:
-    """Read what answers without waiting: sources that do not change while we run, and the certificates."""
+    """Read what is available immediately: the sources that do not change at run time, and the certificates."""
     for source in sources:
         await source.run()
     await keyring.look()
 
 
 class FirstLook:
-    """What the first round waits for, so that it does not take routes away for a moment."""
+    """Delays the first round until the sources have answered, so that it does not remove routes temporarily."""
 
     def __init__(self, names: Names, swarm_listed: asyncio.Event | None) -> None:
-        """`swarm_listed` is set once the Swarm was listed; None where there is none."""
+        """Args: `swarm_listed` is set after the first listing of the Swarm; None without a Swarm."""
         self._names = names
         self._swarm_listed = swarm_listed
 
     async def look_names_up(self) -> NoReturn:
-        """Look up the names that the Swarm has not placed."""
+        """Look up the names that the Swarm does not list."""
         await self._listing()
         await self._names.run()
 
     async def reconcile(self, reconciler: Reconciler) -> NoReturn:
-        """Run the loop, after a first look at the world or when that takes too long."""
+        """Run the loop after the first listing and look-ups, or after their timeouts."""
         await self._listing()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_NAMES_SECONDS):
@@ -88,7 +88,7 @@ class FirstLook:
         await reconciler.run()
 
     async def _listing(self) -> None:
-        """Return when the Swarm was listed or does not answer in time: until then no saved endpoint is used."""
+        """Return after the first listing of the Swarm or its timeout: until then, no saved endpoint is used."""
         if self._swarm_listed:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_FIRST_LISTING_SECONDS):
@@ -96,7 +96,7 @@ class FirstLook:
 
 
 async def announce(reconciler: Reconciler, registry: Registry, settings: Settings, *, demo: bool) -> None:
-    """Log where everything is, once the first configuration is live or cannot be."""
+    """Log the addresses of the ports once the first configuration is live or has failed."""
     with contextlib.suppress(ProxyUnavailable):
         await reconciler.live(registry.snapshot().generation, "")
     traffic = [f"http://localhost:{port}" for port in settings.traffic_ports]

@@ -1,4 +1,4 @@
-"""Reads what rendering is given as text: templates, error pages, and the templates that services bring along."""
+"""Reads the texts that rendering needs: templates, error pages, and the templates of services."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _SYSTEM = ("/proc", "/sys", "/dev")
 
 
 class _Refused(Exception):
-    """Why a file is no template."""
+    """The reason why a file cannot be used as a template."""
 
 
 def read_materials(settings: Settings) -> Materials:
-    """Read the templates and the error pages. Facts about HAProxy are left as they are without any.
+    """Read the templates and the error pages. Facts about HAProxy keep their default values.
 
-    Raises InvalidSettings when a file of the operator's cannot be read.
+    Raises InvalidSettings if a file of the operator cannot be read.
     """
     folders = [folder for folder in (settings.templates, OURS) if folder is not None]
     templates: dict[str, str] = {}
@@ -39,14 +39,14 @@ def read_materials(settings: Settings) -> Materials:
 
 
 class ServiceTemplateFiles:
-    """Reads the templates that services name. None may lie in a folder of secrets, certificates or state."""
+    """Reads the templates that services name. They may not be in a folder of secrets, certificates or state."""
 
     def __init__(self, settings: Settings) -> None:
         closed = (settings.state_dir, settings.certs, settings.secrets, *map(Path, _SYSTEM))
         self._closed = tuple(path.resolve() for path in closed)
 
     async def read(self, services: Iterable[Service]) -> TemplateTexts:
-        """Return the texts of the templates that these services name, by path; why not where one cannot be used."""
+        """Return the templates that these services name, by path: the text, or the reason why it cannot be used."""
         paths = {path for s in services for path in (s.template_fe_path, s.template_be_path) if path}
         return await asyncio.to_thread(self._read_all, paths) if paths else {}
 
@@ -56,7 +56,7 @@ class ServiceTemplateFiles:
     def _read(self, path: str) -> str | Unreadable:
         real = Path(path).resolve()
         if any(real.is_relative_to(folder) for folder in self._closed):
-            return Unreadable("files of this folder are not for templates")
+            return Unreadable("templates may not be read from this folder")
         try:
             return _read(real)
         except _Refused as error:
@@ -67,19 +67,19 @@ def _read(path: Path) -> str:
     """Raises _Refused."""
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # to read a pipe would never end
-            raise _Refused("it is no regular file; give the path of a text file")
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe would never end
+            raise _Refused("it is not a regular file; give the path of a text file")
         if status.st_size > _LARGEST:
             raise _Refused(f"it has more than {_LARGEST} bytes")
         return path.read_text()
     except OSError as error:
         raise _Refused(str(error.strerror)) from None
     except UnicodeDecodeError:
-        raise _Refused("it is no text in UTF-8") from None
+        raise _Refused("it is not UTF-8 text") from None
 
 
 def _texts_below(folder: Path) -> Iterator[tuple[str, str]]:
-    """Every template below a folder, by its path there. A file that is no text is none."""
+    """Yield each template below a folder with its relative path. Files that are not text are skipped."""
     for place, _, names in os.walk(folder, followlinks=True):
         for path in (Path(place, name) for name in names):
             try:

@@ -1,4 +1,4 @@
-"""The calls that wait until what they asked for is served."""
+"""Callers that wait until their change is served."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ class _Waiter(NamedTuple):
 
 
 class Waiters:
-    """Those that are answered by the first outcome of their generation or a later one."""
+    """Holds the waiting callers. The first outcome of their generation, or of a later one, answers them."""
 
     def __init__(self) -> None:
         self._waiters: list[_Waiter] = []
 
     async def wait(self, generation: int, name: str) -> None:
-        """Return when the service, as it was in this generation, is served. Raises Rejected, ProxyUnavailable."""
+        """Return when the service is served as of this generation. Raises Rejected, ProxyUnavailable."""
         waiter = _Waiter(generation, name, asyncio.get_running_loop().create_future())
         self._waiters.append(waiter)
         await waiter.done
 
     def answer(self, outcome: Outcome) -> None:
-        """Answer all that this outcome is for."""
+        """Answer all callers that this outcome applies to."""
         waiting = []
         for waiter in self._waiters:
             if waiter.done.done():

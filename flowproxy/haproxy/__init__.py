@@ -1,5 +1,4 @@
-"""The HAProxy alongside: its process, files and runtime API, and the plan from what runs to what is wanted.
+"""The HAProxy of this node: its process, files and runtime API, and the plan from the running to the desired state.
 
-Nothing else in Flowproxy touches HAProxy. Plans and commands are pure values; they know nothing about where services
-come from.
+Nothing else in Flowproxy accesses HAProxy. Plans and commands are pure values, independent of the sources of services.
 """

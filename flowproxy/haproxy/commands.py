@@ -34,25 +34,25 @@ _SILENT: frozenset[str] = frozenset()
 _UP = "2"  # srv_op_state
 _MAINTENANCE, _DRAIN = 0x01, 0x08  # srv_admin_state, as an administrator set it
 _CHECKED = 0x04  # srv_check_state
-# How it answers a new address, each version in other words; whether it took it is read back.
+# Answers to a new address, worded differently in each version; the address itself is read back.
 _MOVED = re.compile(r"nothing changed|(no need to change|IP changed|port changed)\b.* by 'stats socket command'")
 
 _VALUE = re.compile(rf"(set map {re.escape(map_file(VALUES))} (?:\\.|[^ ;\\])+) (?:\\.|[^ ;\\])+")
 
 
 class Command(NamedTuple):
-    """What is sent at once, and the lines that may be answered; everything else means failure."""
+    """A text sent in one exchange, and the lines that may be answered; any other line means failure."""
 
     text: str
     answers: frozenset[str]
 
     @property
     def shown(self) -> str:
-        """Its beginning as the log may have it: values of services may be secret."""
+        """Return the beginning of the command without values of services, which may be secret, for the log."""
         return _VALUE.sub(rf"\1 {HIDDEN}", self.text.partition("\n")[0])[:200]
 
     def is_done(self, answer: str) -> bool:
-        """HAProxy shows how it gets on by dots behind some lines, as many as it takes."""
+        """Return whether the answer means success. HAProxy appends dots to some lines as a progress indicator."""
         lines = (_MOVED.sub("", line.strip()).rstrip(".") for line in answer.splitlines())
         return all(not line or line in self.answers for line in lines)
 
@@ -65,7 +65,7 @@ class Proof(NamedTuple):
 
 
 def commands(changes: Iterable[Change], leaving: set[tuple[str, str]], crt_list: str) -> Iterable[Command]:
-    """The changes in their order, as few exchanges as they fit in. `leaving` servers are there still."""
+    """Yield the changes in order, in as few commands as possible. `leaving` servers still exist."""
     entries: list[AddEntry] = []
     line: list[Command] = []
     for change in changes:
@@ -145,7 +145,7 @@ def _commands(change: Change, leaving: set[tuple[str, str]], crt_list: str) -> I
 
 
 def proofs(changes: Iterable[Change]) -> Iterable[Proof]:
-    """Reads back what the changes came to. Of a backend or a key the last change counts."""
+    """Yield the questions that verify the changes. For each server or key, the last change counts."""
     servers: dict[str, dict[str, tuple[str, ...] | None]] = {}
     entries: dict[tuple[str, str], str | None] = {}
     certificates: dict[str, str] = {}
@@ -214,7 +214,7 @@ def _joined(line: list[Command]) -> Command:
 
 
 class ServerState(NamedTuple):
-    """A line of `show servers state` (management guide, 9.3). `has_other_weight` than it was made with."""
+    """A line of `show servers state` (management guide, 9.3). `has_other_weight`: it differs from the initial one."""
 
     backend: str
     name: str
@@ -247,7 +247,7 @@ def server_states(answer: str) -> list[ServerState]:
 
 
 def map_entries(answer: str) -> tuple[tuple[str, str], ...] | None:
-    """Keys and values in an answer to `show map`, behind the address of each; None when there is no such map."""
+    """Return the keys and values in an answer to `show map`; None if there is no such map."""
     if answer.startswith("Unknown map"):
         return None
     lines = (line.split(" ", 2) for line in answer.splitlines() if line)
@@ -255,7 +255,7 @@ def map_entries(answer: str) -> tuple[tuple[str, str], ...] | None:
 
 
 def fingerprints(answer: str) -> dict[str, str]:
-    """The SHA-1 digest of each certificate in answers to `show ssl cert FILE`, by file."""
+    """Return the SHA-1 digest of each certificate in answers to `show ssl cert FILE`, by file."""
     found = {}
     for part in answer.split("Filename: ")[1:]:
         shown = fields(part)
@@ -264,7 +264,7 @@ def fingerprints(answer: str) -> dict[str, str]:
 
 
 class ListEntry(NamedTuple):
-    """An entry of a crt-list: a file, where it stands as `file:line`, and what follows it, which ours leave out."""
+    """An entry of a crt-list: a file, its position as `file:line`, and its filters, which Flowproxy's entries lack."""
 
     file: str
     place: str
@@ -272,7 +272,7 @@ class ListEntry(NamedTuple):
 
 
 def list_entries(answer: str) -> tuple[ListEntry, ...] | None:
-    """The entries in an answer to `show ssl crt-list -n LIST`; None when HAProxy has no such list."""
+    """Return the entries in an answer to `show ssl crt-list -n LIST`; None if HAProxy has no such list."""
     head, _, rest = answer.strip().partition("\n")
     if not head.startswith("# "):
         return None
@@ -285,7 +285,7 @@ def list_entries(answer: str) -> tuple[ListEntry, ...] | None:
 
 
 class ServerHealth(NamedTuple):
-    """What HAProxy thinks of a server, in its own words, and what its last check said."""
+    """The state of a server as HAProxy reports it, and the result of its last check."""
 
     name: str
     address: str
@@ -298,7 +298,7 @@ class ServerHealth(NamedTuple):
 
 
 def server_health(statistics: str) -> list[ServerHealth]:
-    """The servers in an answer to `show stat` (management guide, 9.1)."""
+    """Return the servers in an answer to `show stat` (management guide, 9.1)."""
     rows = csv.DictReader(statistics.removeprefix("# ").splitlines())
     return [
         ServerHealth(
@@ -324,8 +324,8 @@ def workers(processes: str) -> list[int]:
 
 
 def has_streams(sessions: str) -> bool:
-    """Return whether `show sess` lists a stream besides that of the runtime API, which it came by. An idle connection
-    has none."""
+    """Return whether `show sess` lists a stream other than that of the runtime API itself. An idle connection has
+    none."""
     return any(line and " fe=GLOBAL " not in line for line in sessions.splitlines())
 
 

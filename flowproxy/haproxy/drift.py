@@ -1,4 +1,4 @@
-"""What somebody else has changed in the running HAProxy, and the changes that take it back."""
+"""Differences between the running HAProxy and its configuration, and the changes that revert them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ from flowproxy.rendering.sections import Section
 from flowproxy.rendering.servers import Server
 from flowproxy.rendering.values import VALUES, renamed
 
-_WITHOUT_STATE = frozenset(["agent-check", "disabled", "track"])  # others than we decide on the server's state
+_WITHOUT_STATE = frozenset(
+    ["agent-check", "disabled", "track"]
+)  # options with which the server's state is not ours to set
 
 
 class What(StrEnum):
@@ -44,7 +46,7 @@ class What(StrEnum):
 
 
 class Seen(NamedTuple):
-    """What the running worker holds.
+    """The state of the running worker.
 
     `servers` by backend and name. Of `maps` those that the worker knows. `fingerprints` are the SHA-1 digests of
     certificates by their names, and `listed` the entries of the crt-list, None where the worker has none.
@@ -57,7 +59,7 @@ class Seen(NamedTuple):
 
 
 class Drift(NamedTuple):
-    """One difference, and what takes it back. `key` is a route, `backend/server`, or a certificate."""
+    """One difference, and the change that reverts it. `key` is a route, `backend/server`, or a certificate."""
 
     what: What
     key: str
@@ -65,7 +67,7 @@ class Drift(NamedTuple):
 
 
 class State(NamedTuple):
-    """What the runtime API shows, by the names in HAProxy."""
+    """The expected state of the runtime API, by the names in HAProxy."""
 
     servers: Mapping[str, tuple[Server, ...]]
     maps: Mapping[str, Mapping[str, str]]

@@ -1,4 +1,4 @@
-"""From what runs to what is wanted: nothing, runtime commands, or a reload with its reason."""
+"""The plan from the running to the desired configuration: nothing, runtime commands, or a reload with its reason."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from flowproxy.rendering.values import VALUES, backend_of, renamed
 
 
 class AddServer(NamedTuple):
-    """A `cautious` one gets no request before HAProxy's check has passed, because others stay that serve."""
+    """A new server. A `cautious` one gets no requests before its check has passed, because other servers remain."""
 
     backend: str
     server: Server
@@ -60,7 +60,7 @@ class RemoveCertificate(NamedTuple):
 
 
 class RestoreServer(NamedTuple):
-    """A server that is there, back to how it was made: its address, its weight, its checks, and in the balance."""
+    """Resets the address, weight, checks and state of an existing server to the configured ones."""
 
     backend: str
     server: Server
@@ -68,18 +68,18 @@ class RestoreServer(NamedTuple):
 
 
 class ListCertificate(NamedTuple):
-    """A certificate that HAProxy holds, back on its crt-list."""
+    """Puts a loaded certificate back on the crt-list."""
 
     name: str
 
 
 class UnlistCertificate(NamedTuple):
-    """An entry of the crt-list that is not ours, as `file:line`."""
+    """Removes a foreign entry from the crt-list, given as `file:line`."""
 
     place: str
 
 
-Repair: TypeAlias = RestoreServer | ListCertificate | UnlistCertificate  # of what somebody else has changed
+Repair: TypeAlias = RestoreServer | ListCertificate | UnlistCertificate  # reverts changes made by others
 Change: TypeAlias = (
     AddServer
     | RemoveServer
@@ -94,11 +94,11 @@ Change: TypeAlias = (
 
 
 class Nothing(NamedTuple):
-    """HAProxy is there already."""
+    """HAProxy already runs the desired configuration."""
 
 
 class Runtime(NamedTuple):
-    """Changes through the runtime API, in the order in which they are safe; and the stand-ins afterwards and before."""
+    """Changes through the runtime API, in a safe order, and the stand-ins after and before them."""
 
     changes: tuple[Change, ...]
     stand_ins: Mapping[str, str]
@@ -130,8 +130,8 @@ MANY = 500  # commands take longer than a reload
 
 @dataclass(frozen=True)
 class Running:
-    """What HAProxy's worker holds: the configuration that it was brought to last, the `loaded` sections that it was
-    started with, by their names in HAProxy, and for backends that came later the spare that stands in for each.
+    """The state of HAProxy's worker: its current configuration, the `loaded` sections that it was started with, by
+    their names in HAProxy, and the spare that stands in for each backend added later.
 
     A `spent` spare is not used again: a server of its former service may still be leaving it.
     """
@@ -143,11 +143,11 @@ class Running:
 
     @classmethod
     def fresh(cls, configuration: Configuration) -> Running:
-        """After a reload."""
+        """Return the state after a reload."""
         return cls(configuration, {**configuration.sections, **configuration.spares}, {})
 
     def after(self, plan: Plan, configuration: Configuration) -> Running:
-        """The same worker or a new one, brought to this configuration."""
+        """Return the state after the plan has been applied."""
         match plan:
             case Reload():
                 return Running.fresh(configuration)
@@ -159,13 +159,13 @@ class Running:
 
     @property
     def untidy(self) -> bool:
-        """Whether a fresh start would look different: names of stand-ins, backends that nobody wants any more."""
+        """Return whether a reload would remove stand-ins or unused backends."""
         wanted = self.configuration.sections
         return bool(self.stand_ins) or any(n not in wanted for n in self.loaded if not is_spare(n))
 
 
 def make_plan(running: Running | None, wanted: Configuration) -> Plan:
-    """The least that brings HAProxy to a configuration."""
+    """Return the smallest plan that applies a configuration."""
     if running is None:
         return Reload(Cause.UNKNOWN)
     if running.configuration.head != wanted.head:
@@ -193,7 +193,7 @@ def make_plan(running: Running | None, wanted: Configuration) -> Plan:
 
 
 def described(plan: Plan) -> str:
-    """In words for the log: why a reload, or what is changed without one."""
+    """Describe a plan for the log: the reason for a reload, or what changes without one."""
     match plan:
         case Reload(cause, detail):
             return f"{cause}: {detail}" if detail else str(cause)
@@ -221,7 +221,7 @@ def _subject(change: Change) -> str:
 
 
 def _stand_ins(running: Running, wanted: Configuration) -> Mapping[str, str] | Reload:
-    """Which spare stands in for which backend that the worker was not started with; a reload where none can."""
+    """Return the spare for each backend that the worker was not started with; a reload if none fits."""
     before = running.configuration.sections
     kept: dict[str, str] = {}
     homeless = []
@@ -297,7 +297,7 @@ def _certificates(running: Configuration, wanted: Configuration) -> Iterable[Cha
 
 
 def _entries(running: Running, wanted: Configuration, stand_ins: Mapping[str, str]) -> Iterable[Change]:
-    """The values of a backend are there before its first route, and leave after its last."""
+    """Yield map changes: values of a backend are added before its first route and removed after its last."""
     old_values = renamed(running.configuration.maps.get(VALUES, {}), running.stand_ins)
     new_values = renamed(wanted.maps.get(VALUES, {}), stand_ins)
     for key, value in new_values.items():

@@ -1,4 +1,4 @@
-"""Whether HAProxy can listen on a port."""
+"""Checks that HAProxy can listen on a port."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from flowproxy.errors import ProxyUnavailable, Rejected
 
 
 def require_ports_of_services(ports: Iterable[int]) -> None:
-    """Raises Rejected for a port that cannot be had."""
+    """Check the ports that services request. Raises Rejected for one that is unavailable."""
     for port in ports:
         if trouble := _trouble_with(port):
             raise Rejected(f"srcPort {port} cannot be used: {trouble}")
 
 
 def require_traffic_ports(ports: Iterable[int]) -> None:
-    """Raises ProxyUnavailable for a port that cannot be had. HAProxy says it too, but in more words."""
+    """Check the ports for traffic. Raises ProxyUnavailable for one that is unavailable, more clearly than HAProxy."""
     for port in ports:
         if trouble := _trouble_with(port):
             raise ProxyUnavailable(f"port {port} of DEFAULT_PORTS cannot be used: {trouble}")
 
 
 def _trouble_with(port: int) -> str | None:
-    """Why nobody could listen on it now; a HAProxy of ours that does is none."""
+    """Return why the port is unavailable, or None. A HAProxy of the same user does not block it."""
     with socket.socket() as probe:
         for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
             probe.setsockopt(socket.SOL_SOCKET, option, 1)

@@ -1,4 +1,4 @@
-"""What the system lets HAProxy's workers have: a user and an empty root of their own, and connections."""
+"""Privileges and limits of HAProxy's workers: their user, their empty root folder, and their connections."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def empty_root(state: Path) -> Path | None:
 
 
 def unprivileged_user() -> str | None:
-    """Return whom HAProxy's workers become when they are started by root; None where they stay who they are."""
+    """Return the user that HAProxy's workers switch to if root starts them; None if they keep theirs."""
     if os.geteuid() != 0:
         return None
     try:

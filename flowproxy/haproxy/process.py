@@ -1,4 +1,4 @@
-"""The running HAProxy in master-worker mode: adopt or start it, reload it, drain and end it."""
+"""The HAProxy process in master-worker mode: adopting, starting, reloading, draining and stopping it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from flowproxy.rendering.parts import Text
 _log = structlog.get_logger(__name__)
 
 _START_SECONDS = 30.0
-_END_SECONDS = 0.3  # for each of the signals that no drain is left for
+_END_SECONDS = 0.3  # to wait after each signal once draining is over
 _DRAIN_PAUSE_SECONDS = 0.1  # enough for a request that has been sent to be seen
 
 
@@ -34,21 +34,21 @@ class Process:
     def __init__(
         self, program: Program, folder: Path, ports: Iterable[int], master: CommandSocket, worker: CommandSocket
     ) -> None:
-        """`ports` are those for traffic."""
+        """Args: `ports` are the ports for traffic."""
         self._program = program
         self._folder = folder
         self._ports = tuple(ports)
         self._master = master
         self._worker = worker
-        self._child: asyncio.subprocess.Process | None = None  # kept, so that it is waited for
+        self._child: asyncio.subprocess.Process | None = None  # kept, so that asyncio reaps it
         self._started = asyncio.Event()
         self.pid: int | None = None
         self.hands = asyncio.Lock()  # held while HAProxy is started, reloaded or changed
 
     async def adopt(self) -> bool:
-        """Take over the HAProxy that already runs here; return whether one does.
+        """Adopt a HAProxy that already runs on this folder; return whether there is one.
 
-        Raises ProxyUnavailable when there is none and the ports for traffic cannot be had.
+        Raises ProxyUnavailable if there is none and a port for traffic is unavailable.
         """
         self.pid = await self._running_master()
         if self.pid is None:
@@ -67,11 +67,11 @@ class Process:
         return pid
 
     async def start(self, digest: str | None) -> None:
-        """Start it, and return when it answers with this digest.
+        """Start HAProxy, and return when it answers with this digest.
 
         Raises:
-            ProxyUnavailable: it does not.
-            OSError: no process can be started.
+            ProxyUnavailable: it does not answer.
+            OSError: the process cannot be started.
         """
         require_traffic_ports(self._ports)
         child = await self._program.start(self._folder)
@@ -88,7 +88,7 @@ class Process:
 
         try:
             await _until(answers, "HAProxy was started but does not answer", _START_SECONDS)
-        except BaseException:  # cancelled too: nobody else knows of it
+        except BaseException:  # also when cancelled: nothing else holds a reference to it
             if child.returncode is None:
                 child.kill()
             raise
@@ -97,12 +97,12 @@ class Process:
         _log.info("haproxy started", pid=child.pid)
 
     async def reload(self, digest: str, configuration: Callable[[], Text]) -> None:
-        """Bring up a worker on the files that the folder holds now; `configuration` returns haproxy.cfg.
+        """Start a new worker on the current files of the folder; `configuration` returns haproxy.cfg.
 
         Raises Rejected, ProxyUnavailable.
 
-        From 2.7 on the master answers when the new worker is ready; 2.6 answers nothing. So the proof is asked for: the
-        worker that answers is a new one and runs this configuration, and every older one has stopped listening.
+        From 2.7 on, the master answers when the new worker is ready; 2.6 answers nothing. So the result is verified:
+        the worker that answers is new and runs this configuration, and every older one has stopped listening.
         """
         worker_before = await self.worker_pid()
         failed_before = failed_reloads(await self._master.ask("show proc"))
@@ -125,14 +125,14 @@ class Process:
         await _until(serving, "HAProxy's new worker does not answer", _START_SECONDS)
 
     async def worker_pid(self) -> str | None:
-        """Return the pid of the worker that answers; None when none does."""
+        """Return the pid of the worker that answers; None if there is none."""
         try:
             return fields(await self._worker.ask("show info")).get("Pid")
         except ProxyUnavailable:
             return None
 
     async def stop(self, within: float) -> None:
-        """Let HAProxy finish what it is doing, for at most `within` seconds, and end it."""
+        """Let HAProxy finish open requests for at most `within` seconds, and stop it."""
         pid = self.pid
         if pid is None:
             return
@@ -148,14 +148,13 @@ class Process:
         _log.info("haproxy stopped", pid=pid)
 
     async def _drain(self, pid: int) -> None:
-        """Return when HAProxy has ended, or nothing is left in it but idle connections: it would keep those until
-        their next request."""
+        """Return when HAProxy has ended or has only idle connections, which it would keep until their next request."""
         while not await ends(pid, _DRAIN_PAUSE_SECONDS):
             if not await self._is_busy():
                 return
 
     async def _is_busy(self) -> bool:
-        """Whether a request or a tunnel is under way; also when HAProxy does not say."""
+        """Return whether a request or tunnel is in progress, or HAProxy does not answer."""
         try:
             pids = workers(await self._master.ask("show proc"))
             return any([has_streams(await self._master.ask(f"@!{pid} show sess")) for pid in pids])

@@ -1,4 +1,4 @@
-"""Processes that need not be children of ours."""
+"""Signals to, and the end of, processes that need not be child processes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 
 
 def send_signal(pid: int, number: signal.Signals) -> None:
-    """Send a signal to a process, if it is there."""
+    """Send a signal to a process, if it exists."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
 

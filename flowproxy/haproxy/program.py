@@ -26,7 +26,7 @@ class Program:
         self._environment = {name: value for name, value in environment.items() if name in _PASSED_ON}
 
     def require(self) -> None:
-        """Raises ProxyUnavailable when there is no such program."""
+        """Check that the program exists. Raises ProxyUnavailable if not."""
         if shutil.which(self._path) is None:
             raise ProxyUnavailable(
                 f"there is no program {self._path!r}; install HAProxy 2.6 or newer"
@@ -42,11 +42,11 @@ class Program:
         return re.search(r"\+PCRE2?\b", await self._build()) is not None
 
     async def check(self, folder: Path, configuration: Callable[[], Text]) -> None:
-        """Have it look at the files of a folder; `configuration` returns haproxy.cfg.
+        """Check the files of a folder with HAProxy; `configuration` returns haproxy.cfg.
 
         Raises:
-            Rejected: it would not run them.
-            ProxyUnavailable: it does not say.
+            Rejected: HAProxy rejects them.
+            ProxyUnavailable: the check did not finish in time.
         """
         process = await asyncio.create_subprocess_exec(
             self._path,
@@ -83,13 +83,13 @@ class Program:
             str(folder / "haproxy.cfg"),
             stdin=asyncio.subprocess.DEVNULL,
             env=self._environment,
-            # Its log goes to standard output. Standard error says at each reload of every backend that it stopped.
+            # Its log goes to standard output. Standard error reports every backend as stopped at each reload.
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
         )
 
     async def _build(self) -> str:
-        """How it was built, in its own words; nothing where there is none."""
+        """Return the output of `haproxy -vv`; empty if there is no program."""
         try:
             process = await asyncio.create_subprocess_exec(self._path, "-vv", stdout=asyncio.subprocess.PIPE)
         except OSError:

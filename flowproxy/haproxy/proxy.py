@@ -1,6 +1,6 @@
-"""The HAProxy alongside: checks configurations, and brings it from one to the next.
+"""The HAProxy of this node: checks and applies configurations.
 
-Nothing outside of this package touches HAProxy or its files.
+Nothing outside this package accesses HAProxy or its files.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from flowproxy.settings.model import Settings
 
 
 class Proxy:
-    """One HAProxy with its state folder. What its worker was brought to is `running`, None when that is not known."""
+    """One HAProxy with its state folder. `running` is the state of its worker, None if unknown."""
 
     def __init__(self, settings: Settings) -> None:
         self.folder = settings.state_dir
@@ -57,7 +57,7 @@ class Proxy:
 
     @property
     def unwritten(self) -> str | None:
-        """Why what runs is not on the disk."""
+        """Return the reason why the running configuration could not be written to disk, if any."""
         return self._files.unwritten
 
     @property
@@ -66,7 +66,7 @@ class Proxy:
         return self._exchange.leaving
 
     def forget(self) -> None:
-        """Whatever HAProxy runs, the next plan is a reload."""
+        """Make the next plan a reload, whatever HAProxy runs."""
         self.running = None
 
     async def check(self, configuration: Configuration) -> None:
@@ -101,7 +101,7 @@ class Proxy:
             self.running = before.after(plan, configuration) if before else Running.fresh(configuration)
 
     async def repair(self, changes: tuple[Change, ...]) -> None:
-        """Take back what somebody else has changed. Raises ProxyUnavailable when HAProxy does not do it."""
+        """Revert changes made by others. Raises ProxyUnavailable if that fails."""
         async with self._process.hands:
             await self._exchange.change(changes)
             await self._exchange.delete_leaving()

@@ -26,11 +26,11 @@ class RuntimeExchange:
         return frozenset(self._leaving)
 
     def forget_leaving(self) -> None:
-        """A new worker has none."""
+        """Forget the leaving servers: a new worker has none."""
         self._leaving.clear()
 
     async def change(self, changes: tuple[Change, ...]) -> None:
-        """Raises ProxyUnavailable unless HAProxy shows afterwards that all was done."""
+        """Apply the changes and verify them. Raises ProxyUnavailable if one did not take effect."""
         leaving = tuple(change for change in changes if isinstance(change, RemoveServer))
         together = len(changes) - len(leaving)
         await self._send(changes[:together])
@@ -40,10 +40,12 @@ class RuntimeExchange:
         self._leaving |= {(change.backend, change.server.name) for change in leaving}
         for proof in proofs(changes):
             if not proof.holds(await self._worker.ask(proof.question)):
-                raise ProxyUnavailable(f"HAProxy did not do what it was told, says its answer to {proof.question!r}")
+                raise ProxyUnavailable(
+                    f"the change did not take effect, according to HAProxy's answer to {proof.question!r}"
+                )
 
     async def delete_leaving(self) -> None:
-        """A server goes for good only when its last request has ended; until then it gets no new one."""
+        """Delete each leaving server whose last request has ended; until then it gets no new ones."""
         for backend, name in sorted(self._leaving):
             with contextlib.suppress(ProxyUnavailable):
                 answer = await self._worker.ask(f"del server {backend}/{name}")
@@ -57,7 +59,7 @@ class RuntimeExchange:
                 raise ProxyUnavailable(f"HAProxy answered {answer!r} to {command.shown!r}")
 
     async def _admit_who_stays(self, backend: str, leaving: set[str]) -> None:
-        """Servers that wait for their first check are better than none."""
+        """Enable servers that wait for their first check if no other server is available."""
         servers = server_states(await self._worker.ask(f"show servers state {backend}"))
         staying = [server for server in servers if not server.is_in_maintenance and server.name not in leaving]
         if not any(server.is_up for server in staying):

@@ -70,12 +70,12 @@ class CommandSocket:
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix=path.stem)
 
     async def ask(self, command: str) -> str:
-        """The answer to one command. Raises ProxyUnavailable when nobody listens or the answer takes over five
+        """Return the answer to one command. Raises ProxyUnavailable if there is no listener or no answer within five
         seconds."""
         return (await self.ask_all([command]))[0]
 
     async def ask_all(self, commands: list[str]) -> list[str]:
-        """The answers to several commands, one after the other."""
+        """Return the answers to several commands, sent sequentially."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask_all, commands)
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ _CANDIDATE = "candidate-"
 
 
 class StateFolder:
-    """Writes the files, and puts them back. The methods block, except that of the lock; call them in a thread."""
+    """Reads and writes the files. Except for `claim` and `release`, the methods block; call them in a thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -36,7 +36,7 @@ class StateFolder:
         self._lock: int | None = None
 
     def claim(self) -> None:
-        """Make the folder, and keep other controllers out of it. Raises ProxyUnavailable."""
+        """Create the folder, and lock it against other controllers. Raises ProxyUnavailable."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(self.path / "lock", os.O_RDONLY | os.O_CREAT, 0o600)
@@ -55,7 +55,7 @@ class StateFolder:
             os.close(self._lock)
 
     def read(self, paths: Iterable[str]) -> dict[str, bytes]:
-        """Return what those of the files hold that are there."""
+        """Return the content of each file that exists."""
         found = {}
         for path in paths:
             with contextlib.suppress(OSError):
@@ -63,7 +63,7 @@ class StateFolder:
         return found
 
     def trust_only(self, files: Mapping[str, bytes]) -> None:
-        """Believe of no other file that it still holds what was written: somebody may have changed it by hand."""
+        """Rewrite all other files at the next write: they may have been changed by hand."""
         self._written = dict(files)
 
     def write(self, files: Mapping[str, bytes]) -> None:
@@ -74,13 +74,13 @@ class StateFolder:
                 self._written[path] = content
 
     def keep(self, files: Mapping[str, bytes]) -> None:
-        """Write what was changed at run time already: a disk that is full does not keep it from running."""
+        """Write files whose changes are already live: a full disk does not undo them."""
         try:
             self.write(files)
             self.unwritten = None
         except OSError as error:
             if self.unwritten is None:
-                _log.error("configuration cannot be written", folder=str(self.path), reason=error.strerror)
+                _log.error("configuration not written", folder=str(self.path), reason=error.strerror)
             self.unwritten = f"{self.path} cannot be written: {error.strerror}"
 
     def forget_lists(self, files: Container[str]) -> None:

@@ -1,4 +1,4 @@
-"""What HAProxy says of itself: its status, the health of servers, its figures. Backends have their own names."""
+"""HAProxy's status, the health of servers, and metrics, with the backends' own names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EXPORTER_SECONDS = 10.0
 
 
 class ProxyStatus(NamedTuple):
-    """What `/v1/status` says of HAProxy. `pid` is the master's, `uptime` its seconds."""
+    """HAProxy's status in `/v1/status`. `pid` is the master's, `uptime` is in seconds."""
 
     version: str
     pid: int
@@ -48,7 +48,7 @@ class Statistics:
         self._names = names
 
     async def status(self) -> ProxyStatus | None:
-        """None when HAProxy does not run."""
+        """Return HAProxy's status; None if it does not run."""
         try:
             info = fields(await self._worker.ask("show info"))
         except ProxyUnavailable:
@@ -61,23 +61,23 @@ class Statistics:
         return ProxyStatus(info.get("Version", ""), pid, int(info.get("Pid", "0")), uptime)
 
     async def old_workers(self) -> int:
-        """How many workers live on after a reload, until their connections end or FLOWPROXY_HARD_STOP_AFTER."""
+        """Return the number of old workers, which remain until their connections end or FLOWPROXY_HARD_STOP_AFTER."""
         try:
             return len(old_workers(await self._master.ask("show proc")))
         except ProxyUnavailable:
             return 0
 
     async def csv(self) -> str:
-        """HAProxy's statistics as CSV (management guide, 9.1). Raises ProxyUnavailable."""
+        """Return HAProxy's statistics as CSV (management guide, 9.1). Raises ProxyUnavailable."""
         answer = await self._worker.ask("show stat")
         return await asyncio.to_thread(self._names().in_statistics, answer + "\n")
 
     async def health(self, backend: str) -> list[ServerHealth]:
-        """Return how the servers of a backend are. Raises ProxyUnavailable."""
+        """Return the health of the servers of a backend. Raises ProxyUnavailable."""
         return server_health(await self._worker.ask(f"show stat {self._names().in_haproxy(backend)} 4 -1"))
 
     async def exposition(self) -> str:
-        """What HAProxy's own exporter says; nothing where it was not built in or cannot be reached."""
+        """Return the metrics of HAProxy's exporter; empty if it is not built in or not reachable."""
         connector = aiohttp.UnixConnector(str(self._exporter))
         timeout = aiohttp.ClientTimeout(total=_EXPORTER_SECONDS)
         try:

@@ -1,4 +1,4 @@
-"""The life of HAProxy beside this process: adopted or started at the start, started again when it dies, drained."""
+"""The lifecycle of HAProxy: adopted or started at the start, restarted after a crash, drained at the end."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Supervisor:
                 )
                 await self._process.start(None)
             except (Rejected, ProxyUnavailable) as error:
-                _log.warning("the configuration on disk is not used", reason=str(error))
+                _log.warning("saved configuration ignored", reason=str(error))
                 return False
         return True
 
@@ -87,17 +87,17 @@ class Supervisor:
                 await self._process.hands.acquire()
 
     async def stop(self, within: float) -> None:
-        """Let HAProxy finish what it is doing, for at most `within` seconds, and end it."""
+        """Let HAProxy finish open requests for at most `within` seconds, and stop it."""
         self._stopping = True
         await self._process.stop(within)
 
     async def _started_again(self) -> bool:
         async with self._process.hands:
-            if self._process.pid is not None:  # somebody else was quicker
+            if self._process.pid is not None:  # another task has already started it
                 return True
             try:
                 await self._process.start(None)
             except (ProxyUnavailable, OSError) as error:  # no file descriptor, no process
-                _log.error("haproxy could not be started again", reason=str(error))
+                _log.error("haproxy restart failed", reason=str(error))
                 return False
         return True

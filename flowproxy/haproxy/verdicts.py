@@ -1,4 +1,4 @@
-"""What HAProxy says against a configuration, and which services it says it of."""
+"""HAProxy's complaints about a configuration, and the services that they concern."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from flowproxy.text.secrets import without_secrets_of
 _FINDING = re.compile(r"\[ALERT\]\s+\(\d+\) : (?P<text>.*)")
 _PLACE = re.compile(r"\[[^\]]*haproxy\.cfg:(?P<line>\d+)\]")
 _SUMMARIES = ("Error(s) found", "Fatal errors found")
-_UNREPEATED = (
-    "HAProxy does not accept a line that reads a file; what it says is not repeated, because it may quote the file"
-)
+_UNREPEATED = "HAProxy rejects a line that reads a file; its message is hidden, because it may quote the file"
 _MOST = 10
 
 
@@ -40,5 +38,5 @@ def verdict(said: str, configuration: Text) -> Rejected:
             else:
                 text = without_secrets_of(line, text).replace(place[0], where).removeprefix("parsing ")
         findings += [text] if text not in findings else []
-    message = "; ".join(findings[:_MOST]) or said.strip()[-500:] or "no reason was given"
+    message = "; ".join(findings[:_MOST]) or said.strip()[-500:] or "no reason given"
     return Rejected(message, services - {""}, lines)

@@ -1,5 +1,5 @@
-"""Turns a route table and servers into the files that HAProxy reads.
+"""Renders a route table and servers into the files that HAProxy reads.
 
-It decides nothing about which route wins, reads no file and talks to no process: templates and error pages are given
-to it as texts.
+It does not decide which route wins, reads no files and calls no processes: it receives templates and error pages as
+texts.
 """

@@ -1,4 +1,4 @@
-"""Everything HAProxy is given, as values: haproxy.cfg, maps, lists, certificates and error pages."""
+"""The complete input of HAProxy as values: haproxy.cfg, maps, lists, certificates and error pages."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Configuration:
 
     @cached_property
     def digest(self) -> str:
-        """Names the skeleton and the certificates, in their order. HAProxy repeats it in `show info`, which proves what
-        a worker was started with."""
+        """Return a digest of the skeleton and the certificates, in order. HAProxy repeats it in `show info`, which
+        proves what a worker was started with."""
         digest = hashlib.sha256(self.head.encode())
         for name, page in self.pages.items():
             digest.update(name.encode() + page)
@@ -92,12 +92,12 @@ class Configuration:
 
 
 def map_file(name: str) -> str:
-    """The path by which HAProxy knows a map, in its files and in its runtime API."""
+    """Return the path of a map, in HAProxy's files and in its runtime API."""
     return f"maps/{name}.map"
 
 
 def certificate_file(name: str) -> str:
-    """The path by which HAProxy knows a certificate."""
+    """Return the path of a certificate, in HAProxy's files and in its runtime API."""
     return f"certs/{name}"
 
 
@@ -110,5 +110,5 @@ def map_line(key: str, value: str) -> str:
     """One entry of a map. Raises Rejected where the line could be read as another entry, or as none."""
     for text in (key, value):
         if not _IN_MAP.fullmatch(text):
-            raise Rejected(f"{text!r} cannot stand in a map: it is empty or has white space, # or another such sign")
+            raise Rejected(f"{text!r} cannot stand in a map: it is empty or has white space, # or a control character")
     return f"{key} {value}"

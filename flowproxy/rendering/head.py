@@ -56,7 +56,7 @@ class Asked(NamedTuple):
 
 
 class RenderedHead(NamedTuple):
-    """The text, with whose lines are whose, and the files of values that it names."""
+    """The text with the services of its lines, and the value files that it names."""
 
     text: Text
     lists: Mapping[str, bytes]

@@ -1,4 +1,4 @@
-"""What rendering is given beside services. It was read before; rendering reads nothing itself."""
+"""The inputs of rendering besides services, read in advance; rendering itself reads no files."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Part(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A text with its parts. `parts` is None where nobody knows them."""
+    """A text with its parts. `parts` is None if they are unknown."""
 
     text: str
     parts: Sequence[Part] | None = ()

@@ -29,7 +29,7 @@ NO_LISTENERS = Listeners((), (), ())
 
 
 class Block(NamedTuple):
-    """A section with its servers, and what it was made of."""
+    """A rendered section with its servers, and its inputs."""
 
     section: Section
     servers: tuple[Server, ...]
@@ -38,7 +38,7 @@ class Block(NamedTuple):
 
 @dataclass
 class Memory:
-    """What the last call made of each backend. It changes what the next call costs, and never what it returns."""
+    """Results of the last call for each backend. They make the next call cheaper, and never change its result."""
 
     sections: Mapping[str, Rendered] = field(default_factory=dict)
     placed: Mapping[str, Placed] = field(default_factory=dict)
@@ -144,8 +144,7 @@ class Renderer:
         return {"ready": {"node": "stopping" if stopping else "ready"}}
 
     def _tried(self) -> str | None:
-        """Render a service that asks for nothing but a route, lest a mistake in a template shows only later; return the
-        shape of its backend."""
+        """Render a service with only a route, to find errors in templates early; return its backend's shape."""
         configuration = self.render(compile_routes([Candidate(_PLAIN, 0)]), {})
         return next(section.shape for section in configuration.sections.values())
 

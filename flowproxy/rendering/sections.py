@@ -32,8 +32,8 @@ _PARTS = {
 class Section(NamedTuple):
     """A backend without its servers, and what stands behind the address of each of them.
 
-    `shape` is its text without names, when nothing in it depends on whose it is: a spare backend of this shape can
-    stand in for it. `service` is whose it is, empty when it is nobody's.
+    `shape` is its text without names, if nothing in it depends on the service: a spare backend of this shape can stand
+    in for it. `service` is the name of its service, empty if it has none.
     """
 
     text: str
@@ -43,7 +43,8 @@ class Section(NamedTuple):
     service: str = ""
 
     def options(self, server: Server) -> str:
-        """With the cookie of a sticky server, which tells nothing of the cluster and stays as long as the task does."""
+        """Return the options with the sticky cookie, which reveals nothing about the cluster and lasts as long as
+        the task."""
         if not self.sticky:
             return self.server_options
         return f"{self.server_options} cookie {hashlib.sha256(server.name.encode()).hexdigest()[:16]}"

@@ -1,4 +1,4 @@
-"""The templates that services bring along: lines of the frontend, and whole sections (docs/features/templates.md)."""
+"""The templates of services: lines of the frontend, and whole sections (docs/features/templates.md)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TemplateBackend(NamedTuple):
 
 
 class Snippet(NamedTuple):
-    """What a service's own templates say: lines of the frontend, whole sections and their names."""
+    """The output of a service's templates: lines of the frontend, whole sections and their names."""
 
     service: str
     lines: str
@@ -75,7 +75,7 @@ class ServiceTemplates:
             missing = [backend.name for backend in own if backend.name not in defined]
             if missing and not lines:
                 raise InvalidTemplate(
-                    f"templateBePath: {service.template_be_path}: the service's routes lead to the backend"
+                    f"templateBePath: {service.template_be_path}: the service's routes use the backend"
                     f" {missing[0]}, which it does not define"
                 )
             allowed = {name for backend in own for name in (backend.name, f"{backend.name}-users")}
@@ -106,7 +106,7 @@ class ServiceTemplates:
             raise InvalidTemplate(f"{what}: it must begin with a section, such as `backend {{name}}`")
         for line, keyword in lines:
             if keyword in quoting.SECTIONS - _FOR_BACKENDS:
-                raise InvalidTemplate(f"{what}: {line!r} would change what is not the service's")
+                raise InvalidTemplate(f"{what}: {line!r} would change settings outside the service")
             if keyword in quoting.SECTIONS and not _NAMED.fullmatch(line):
                 raise InvalidTemplate(f"{what}: {line!r} must be `{keyword} name`, with a name without quotes")
         return text

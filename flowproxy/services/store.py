@@ -68,7 +68,7 @@ class Store:
             return Known({}, {}, None)
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             self._unreadable.add(self._endpoints_file)
-            _log.warning("saved endpoints are not used", file=str(self._endpoints_file), reason=str(error))
+            _log.warning("saved endpoints ignored", file=str(self._endpoints_file), reason=str(error))
             return Known({}, {}, None)
 
     def load(self, admit: Callable[[ServiceRequest], bool], without: Container[Origin] = ()) -> None:

@@ -1,4 +1,4 @@
-"""Who tells us about services: Swarm, the environment, an old listener, the demo; and addresses of host names.
+"""Sources of services: the Swarm, the environment, an old listener, the demo; and the addresses of host names.
 
-A source hands over parameters and endpoints. It neither routes nor decides what is valid.
+A source passes on parameters and endpoints. It neither routes nor validates.
 """

@@ -28,7 +28,7 @@ class Environment:
         """Read the environment. Unknown variables are logged.
 
         Args:
-            protocol: the reqMode of services that do not say theirs.
+            protocol: the default reqMode.
 
         Raises InvalidSettings for a service that is wrong, and for an unknown variable that looks like protection.
         """
@@ -61,9 +61,9 @@ class Environment:
 
 
 def services(environment: Mapping[str, str], protocol: str | None) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """The parameters of each service, by its number, which is empty without one; and the names that mean nothing.
+    """Return the parameters of each service by number (empty if it has none), and the unknown variables.
 
-    `protocol` is their reqMode where they do not say.
+    `protocol` is the default reqMode.
     """
     found: dict[str, dict[str, str]] = {}
     unknown = []
@@ -87,7 +87,7 @@ _PARAMETERS = {name.upper(): name for name in (*SERVICE_PARAMETERS, *DESTINATION
 
 
 def nearest_variable(variable: str) -> str | None:
-    """The variable that a misspelt one probably means."""
+    """Return the variable that a misspelt one probably means."""
     parts = _VARIABLE.fullmatch(variable)
     name = parts["name"].replace("_", "") if parts else ""
     meant = nearest(name, _PARAMETERS, 0.7)

@@ -39,7 +39,7 @@ class Names:
         return self._record.status
 
     def wake(self) -> None:
-        """Something is wanted that may have a new name."""
+        """Look up new names at once."""
         self._wake_up.call()
 
     async def run(self) -> NoReturn:
@@ -62,7 +62,7 @@ class Names:
             everything = not await self._wake_up.wait(_REFRESH_SECONDS)
 
     async def require(self, host: str, within: float) -> None:
-        """Returns when the name has addresses or a place in the Swarm. Raises UnknownAddress after `within` seconds."""
+        """Return when the name has addresses or a place in the Swarm. Raises UnknownAddress after `within` seconds."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within
         while not self._registry.tasks_of(host) and not await self._refresh(host):
@@ -83,7 +83,7 @@ class Names:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _refresh(self, host: str) -> bool:
-        """Looks the name up; an answer that fails leaves the addresses that were known."""
+        """Look up a name; after a failure, the known addresses are kept."""
         asked = self._registry.get(host)
         virtual = asked is not None and asked.service.wants_virtual_ip
         addresses = await (self.ask(host) if virtual else self._look_up(host))
@@ -91,7 +91,7 @@ class Names:
         if addresses:
             self._registry.resolve(host, map(Endpoint.of_address, addresses))
         elif known is None:
-            _log.warning("name does not resolve", host=host)
+            _log.warning("name resolution failed", host=host)
             self._registry.resolve(host, [])
         return bool(addresses or known)
 
@@ -100,7 +100,7 @@ class Names:
         return await self.ask(f"tasks.{host}") or await self.ask(host)
 
     async def ask(self, name: str) -> list[str]:
-        """The addresses of exactly this name; none when it does not resolve."""
+        """Return the addresses of exactly this name; empty if it does not resolve."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(_LOOKUP_SECONDS):
@@ -111,7 +111,7 @@ class Names:
 
 
 def _addresses(name: str) -> list[str]:
-    """IPv4 addresses, and IPv6 ones only where there are none of those."""
+    """Return the IPv4 addresses, or the IPv6 ones if there are none."""
     found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     for family in (socket.AF_INET, socket.AF_INET6):
         addresses = sorted({str(info[4][0]) for info in found if info[0] == family})

@@ -34,7 +34,7 @@ class Listeners:
 
     @property
     def status(self) -> SourceStatus:
-        """Return how the listener is that was asked last."""
+        """Return the status of the last listener asked."""
         return self._record.status
 
     async def run(self) -> None:
@@ -45,7 +45,7 @@ class Listeners:
                 fetches.create_task(self._follow(address))
 
     async def notify(self) -> None:
-        """Asks all of them to send their services again. Raises ListenerFailed with each that did not answer."""
+        """Ask all listeners to send their services again. Raises ListenerFailed, which names each that failed."""
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as calls:
             asked = [calls.create_task(self._asked(session, address)) for address in self.addresses]
         failures = [failure for task in asked if (failure := task.result())]
@@ -62,7 +62,7 @@ class Listeners:
             except ListenerFailed as error:
                 self._record.failed(str(error))
                 if not is_failing:
-                    _log.warning("listener does not answer", reason=str(error))
+                    _log.warning("listener unreachable", reason=str(error))
                 is_failing = True
             else:
                 self.heard = True
@@ -86,7 +86,7 @@ class Listeners:
             self._admission.admit_listed(ServiceRequest(Origin.API, created, parameters))
 
     async def _asked(self, session: aiohttp.ClientSession, address: str) -> str | None:
-        """Why it did not do it."""
+        """Ask one listener to send its services again; return the reason if that fails."""
         try:
             await self._ask(session, address, "notify-services")
         except ListenerFailed as error:

@@ -1,4 +1,4 @@
-"""What every source can do: run, and say how it is."""
+"""The interface of all sources: they run and report their status."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class Reporting(Protocol):
 
     @property
     def status(self) -> SourceStatus:
-        """Return how the source is now."""
+        """Return the current status of the source."""
 
 
 class Source(Reporting, Protocol):
-    """Something that tells us about services, or about where they are."""
+    """A source of services or of their addresses."""
 
     async def run(self) -> None:
-        """Hand over what is asked for, as long as the source may change."""
+        """Pass on services or addresses, as long as the source may change."""
 
 
 class StatusRecord:

@@ -106,7 +106,7 @@ def test_without_a_token_the_start_and_the_status_warn(controller: Controller) -
     controller.start()
 
     assert "set FLOWPROXY_API_TOKEN" in controller.status["warnings"][0]
-    assert "the API is open" in controller.log.read_text()
+    assert "API not protected" in controller.log.read_text()
 
 
 RAW = [

@@ -147,7 +147,7 @@ def test_without_file_descriptors_everything_stays_as_it_is(controller: Controll
         with idle_connections(controller.port, 20):
             eventually(lambda: "connection to the API not accepted" in controller.log.read_text())
             (controller.folder.parent / "certs" / "new.pem").touch()
-            eventually(lambda: "certificates cannot be looked at" in controller.log.read_text())
+            eventually(lambda: "certificate folder unreadable" in controller.log.read_text())
             assert controller.get("/web").status == 200
     finally:
         resource.prlimit(pid, files, before)
@@ -171,7 +171,7 @@ def test_haproxy_that_dies_without_file_descriptors_left_is_started_later(
     resource.prlimit(pid, files, (3, before[1]))
     os.kill(master, signal.SIGKILL)
     eventually(lambda: "haproxy died" in controller.log.read_text())
-    eventually(lambda: "haproxy could not be started again" in controller.log.read_text())
+    eventually(lambda: "haproxy restart failed" in controller.log.read_text())
     resource.prlimit(pid, files, before)
 
     eventually(lambda: controller.get("/web").status == 200, within=20)

@@ -208,7 +208,7 @@ def test_a_call_waits_for_a_name_that_resolves_later(controller: Controller, ori
     port = str(origin("web").port)
     with ThreadPoolExecutor(1) as caller:
         call = caller.submit(_reconfigure, controller, "web", port, outboundHostname="later.test")
-        eventually(lambda: "name does not resolve" in controller.log.read_text() or call.running())
+        eventually(lambda: "name resolution failed" in controller.log.read_text() or call.running())
         hosts.write_text("127.0.0.1 localhost later.test\n")
         assert call.result().status == 200
     assert controller.get("/web").status == 200
@@ -239,7 +239,7 @@ def test_a_replica_that_fails_is_named_and_does_not_keep_another_from_starting(
         eventually(lambda: controller.status["ready"])
         answer = _reconfigure(controller, "web", "80", distribute="true")
         assert answer.status == 500
-        assert "1 of 2 replicas did not do it: 127.0.0.3" in answer.json["Message"]
+        assert "1 of 2 replicas failed: 127.0.0.3" in answer.json["Message"]
         status = 200
         assert _reconfigure(controller, "web", "80", distribute="true").status == 200
         assert controller.api("/v1/services/web").status == 200

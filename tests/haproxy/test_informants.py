@@ -91,7 +91,7 @@ def test_an_answer_that_is_none_is_no_first_sync(
 
     eventually(lambda: listener.asked["get-services"] >= 3)
     assert controller.api(FIRST_SYNC).status == 500
-    assert controller.log.read_text().count("listener does not answer") == 1
+    assert controller.log.read_text().count("listener unreachable") == 1
     listener.status, listener.services = 200, []
     eventually(lambda: controller.api(FIRST_SYNC).status == 200)
 

@@ -194,7 +194,7 @@ def test_a_folder_with_garbage_is_no_reason_not_to_start(controller: Controller)
 
     assert controller.get("/demo/hello").status == 200
     log = controller.log.read_text()
-    assert "the configuration on disk is not used" in log
+    assert "saved configuration ignored" in log
     assert "saved service is not used" in log
     assert (controller.folder / "services" / "web.json").read_text() == "{"
 

@@ -60,7 +60,7 @@ def test_an_error_never_quotes_a_file_that_a_line_reads(running: Running[Control
     for line in READING_FILES:
         answer = _call(controller, {"backendExtra": line.format(secret)})
         assert answer.status == 400, answer.text
-        said = "backendExtra: service web: HAProxy does not accept a line that reads a file"
+        said = "backendExtra: service web: HAProxy rejects a line that reads a file"
         assert said in answer.json["Message"]
         assert CANARY not in answer.text + controller.log.read_text() + json.dumps(controller.status)
 

@@ -102,7 +102,7 @@ def test_an_overheard_call_does_not_send_certificates_elsewhere(running: Running
     query = "without=a.pem"
     signature = sign(KEY.encode(), Call.of("POST", SEND, parse_qsl(query), "", b""), time.time())
     answer = fetch(controller.port, f"{SEND}?{query}", "POST", {HEADER: signature})
-    assert (answer.status, "127.0.0.1 is no replica" in answer.json["Message"]) == (403, True)
+    assert (answer.status, "127.0.0.1 is not a replica" in answer.json["Message"]) == (403, True)
 
 
 def test_the_key_is_long_and_not_repeated(controller: Controller) -> None:

@@ -139,7 +139,7 @@ def test_nor_after_a_first_answer_that_is_an_error(cluster: Cluster) -> None:
     cluster.daemon.services[:] = [{"no": "service"}]
     with asking(cluster.controller):
         cluster.start()
-        eventually(lambda: "swarm is out of reach" in cluster.controller.log.read_text())
+        eventually(lambda: "swarm unreachable" in cluster.controller.log.read_text())
         cluster.daemon.services[:] = services
         eventually(lambda: ours.asked > 20)
 
@@ -213,7 +213,7 @@ def test_a_setting_that_haproxy_refuses_leaves_the_last_configuration_to_servers
         if stranger is None:
             eventually(cluster.is_served)
         else:
-            eventually(lambda: "its servers are not where they were" in cluster.controller.log.read_text())
+            eventually(lambda: "the addresses of its servers have changed" in cluster.controller.log.read_text())
     assert stranger is None or stranger.asked == 0
 
 

@@ -120,7 +120,7 @@ def test_while_a_name_server_does_not_answer(controller: Controller, tmp_path: P
         mount = f'mount --bind {tmp_path}/resolv.conf /etc/resolv.conf && exec "$@"'
         controller.wrapper = ("unshare", "--mount", "sh", "-c", mount, "sh")
         controller.start(DFP_SERVICE_SERVICE_NAME="far", DFP_SERVICE_SERVICE_PATH="/far", DFP_SERVICE_PORT="80")
-        eventually(lambda: "name does not resolve" in controller.log.read_text(), within=15)
+        eventually(lambda: "name resolution failed" in controller.log.read_text(), within=15)
 
         _, ours = seconds_to_stop(controller)
     assert ours < SOON
@@ -132,7 +132,7 @@ def test_while_a_call_waits(controller: Controller) -> None:
     given = {"servicePath": "/", "port": "80", "outboundHostname": "nowhere.invalid"}
     caller = threading.Thread(target=_ask, args=(controller, given))
     caller.start()
-    eventually(lambda: "name does not resolve" in controller.log.read_text(), within=20)
+    eventually(lambda: "name resolution failed" in controller.log.read_text(), within=20)
 
     _, ours = seconds_to_stop(controller)
     assert ours < SOON

@@ -87,7 +87,7 @@ backend {{ backend.name }}
         (FRONTEND, "backend x\n    server {{ 1 / 0 }}", "templateBePath: division by zero"),
         (FRONTEND, "backend x\n    nonsense", "unknown keyword 'nonsense'"),
         ("backend mine\nserver x 127.0.0.1:1", BACKEND, "'backend mine' begins a section"),
-        (FRONTEND, "defaults\n    timeout server 1s", "'defaults' would change what is not the service's"),
+        (FRONTEND, "defaults\n    timeout server 1s", "'defaults' would change settings outside the service"),
         (FRONTEND, "    server x 127.0.0.1:1", "must begin with a section"),
         ("{{ service.__class__.__mro__ }}", BACKEND, "unsafe"),
         ("acl route-found always_true", BACKEND, "the acl route-found is Flowproxy's already"),

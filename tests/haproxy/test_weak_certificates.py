@@ -60,7 +60,7 @@ def test_one_put_by_api_is_refused_with_the_reason_and_changes_nothing(tls: Tls,
     for name in ("before", "after"):
         answer = tls.put_certificate("bad.pem", weak(kind))
         assert (answer.status, answer.json["Status"]) == (400, "NOK"), name
-        assert "HAProxy does not take it: unable to load" in answer.json["Message"]
+        assert "HAProxy rejects it: unable to load" in answer.json["Message"]
         assert WEAK[kind] in answer.json["Message"]
         assert str(tls.folder) not in answer.text
         assert not (tls.certs / "bad.pem").exists()
@@ -139,7 +139,7 @@ def test_a_file_is_not_used_and_what_it_replaced_stays(tls: Tls, origin: Origins
     file.write_text(repaired)
     eventually(lambda: tls.status["quarantined_certificates"] == {}, within=15)
     assert eventually(lambda: tls.serial("bad.org") == serial)
-    assert tls.log.read_text().count("certificate is not used") == 1
+    assert tls.log.read_text().count("certificate rejected") == 1
 
 
 def test_a_start_with_a_weak_one_among_many(tls: Tls, origin: Origins) -> None:
@@ -172,7 +172,7 @@ def test_one_of_a_service_is_refused_with_that_service_alone(tls: Tls, origin: O
 
     answer = tls.reconfigure("bad", serviceCert=weak("rsa1024").replace("\n", "\\n"), **given)
     assert answer.status == 400
-    assert answer.json["Message"].startswith("serviceCert: HAProxy does not take it: unable to load")
+    assert answer.json["Message"].startswith("serviceCert: HAProxy rejects it: unable to load")
     assert tls.serial("bad.org") == serial
     assert tls.get("/", host="bad.org").status == 200
     _innocents_come(tls, port, "web")

@@ -181,7 +181,7 @@ def _read(stream: CancellableStream[Mapping[str, Any]], events: Events, loop: as
         for event in stream:
             _in_loop(loop, events.hear, str(event.get("Type")), str(event.get("Actor", {}).get("ID", "")))
     except (requests.RequestException, DockerException, OSError, ValueError, AttributeError) as error:
-        _log.debug("stream of events broke", reason=_first_line(error))
+        _log.debug("event stream interrupted", reason=_first_line(error))
     finally:
         _in_loop(loop, events.end)
 

@@ -23,7 +23,7 @@ class Nodes:
             unreachable = await self._client.unreachable_nodes()
         except Forbidden as error:
             if self._may_list:
-                _log.warning("nodes cannot be listed; tasks of a dead node stay until checks fail", reason=str(error))
+                _log.warning("node listing failed", reason=str(error))
             self._may_list, self._last = False, frozenset()
             return self._last
         if unreachable != self._last:

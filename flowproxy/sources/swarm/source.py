@@ -74,7 +74,7 @@ class Swarm:
             except SwarmUnavailable as error:
                 self._record.failed(str(error))
                 if self._connection.error is None:
-                    _log.warning("swarm is out of reach; what is known stays", reason=str(error))
+                    _log.warning("swarm unreachable", reason=str(error))
                 self._connection = self._connection._replace(connected=False, error=str(error))
                 failures += 1
             await asyncio.sleep(_BACKOFF[min(failures, len(_BACKOFF) - 1)])
@@ -111,7 +111,7 @@ class Swarm:
             before = self._catalog.services
             await self._list_everything()
             if self._has_missed_events(before, now):
-                _log.warning("events were missed; the stream of events is opened anew")
+                _log.warning("event stream reopened")
                 return
             pacing.listed_everything(time.monotonic())
 
@@ -130,7 +130,7 @@ class Swarm:
         self._placement.place(tasks, self._catalog.services.keys())
         self._placement.forget_others()
         if not self._connection.connected:
-            _log.info("swarm is watched", services=len(services), routed=routed)
+            _log.info("swarm watch started", services=len(services), routed=routed)
         listed = time.time()
         self._registry.confirm(listed)
         self._connection = SwarmStatus(connected=True, last_listing=listed, last_answer=listed)
@@ -183,7 +183,7 @@ class Swarm:
         is_new = not self._pacing.doubt.is_raised
         believed = self._pacing.doubt.believes(time.monotonic())
         if is_new:
-            _log.warning("the swarm lists no service at all; what is known stays", seconds=self._pacing.doubt.seconds)
+            _log.warning("empty swarm listing ignored", seconds=self._pacing.doubt.seconds)
         return believed
 
 

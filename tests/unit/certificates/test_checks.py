@@ -52,8 +52,8 @@ def test_the_bad_among_many_are_found_by_halving() -> None:
     checks = CertificateChecks(judge.check)
 
     assert asyncio.run(checks.refusals(many)) == {
-        many[5].pem: "HAProxy does not take it: unable to load it",
-        many[40].pem: "HAProxy does not take it: unable to load it",
+        many[5].pem: "HAProxy rejects it: unable to load it",
+        many[40].pem: "HAProxy rejects it: unable to load it",
     }
     assert len(judge.asked) < 30
     before = len(judge.asked)
@@ -100,7 +100,7 @@ def test_the_reason_names_no_file_of_the_check(said: str, reason: str) -> None:
     judge.said = said
 
     refusals = asyncio.run(CertificateChecks(judge.check).refusals([one]))
-    assert refusals == {one.pem: f"HAProxy does not take it: {reason}"}
+    assert refusals == {one.pem: f"HAProxy rejects it: {reason}"}
 
 
 def test_no_answer_is_no_verdict() -> None:

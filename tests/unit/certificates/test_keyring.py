@@ -116,7 +116,7 @@ def test_a_refused_one_is_named_until_it_is_repaired_or_removed(keys: Keys) -> N
         asyncio.run(keys.ring.look())
         assert keys.serials == {"a.pem": serial}
         assert list(keys.ring.refused) == [str(secret), str(file)]
-        assert keys.ring.refused[str(file)] == "HAProxy does not take it: unable to load"
+        assert keys.ring.refused[str(file)] == "HAProxy rejects it: unable to load"
 
     file.write_text(good)
     secret.unlink()

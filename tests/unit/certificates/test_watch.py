@@ -69,4 +69,4 @@ async def test_folders_that_cannot_be_watched_are_logged_once_and_looked_at_all_
     with capture_logs() as logs:
         for _ in range(2):
             assert not await _noticed(watch, lambda: None, within_s=0.05)
-    assert [(line["event"], line["reason"]) for line in logs] == [("folders are not watched", "too many watches")]
+    assert [(line["event"], line["reason"]) for line in logs] == [("folder watch failed", "too many watches")]

@@ -40,7 +40,7 @@ def test_the_order_of_the_query_does_not_matter() -> None:
     ],
 )
 def test_nothing_of_the_call_can_be_changed(other: Call) -> None:
-    with pytest.raises(NotSigned, match="does not fit"):
+    with pytest.raises(NotSigned, match="does not match"):
         verify(KEY, other, sign(KEY, CALL, NOW), NOW)
 
 

@@ -105,7 +105,7 @@ async def test_servers_follow_their_tasks_while_reloads_fail(loop: Loop) -> None
 async def test_a_mistake_of_ours_ends_a_round_and_not_the_loop(loop: Loop) -> None:
     loop.haproxy.failures = [ZeroDivisionError()]
     async with loop.runs():
-        with pytest.raises(ProxyUnavailable, match="something went wrong here, see the log: ZeroDivisionError"):
+        with pytest.raises(ProxyUnavailable, match="internal error, see the log: ZeroDivisionError"):
             await loop.live("a")
         await until(lambda: loop.reconciler.outcome.failure is None)
 

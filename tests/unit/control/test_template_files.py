@@ -30,9 +30,9 @@ async def test_a_template_of_a_service_is_a_regular_file_of_text(tmp_path: Path)
     assert await read(settings, good) == {str(good): "acl a path /"}
     reasons = {
         large: "it has more than 1048576 bytes",
-        binary: "it is no text in UTF-8",
-        tmp_path / "pipe": "it is no regular file; give the path of a text file",
-        tmp_path: "it is no regular file; give the path of a text file",
+        binary: "it is not UTF-8 text",
+        tmp_path / "pipe": "it is not a regular file; give the path of a text file",
+        tmp_path: "it is not a regular file; give the path of a text file",
         tmp_path / "missing": "No such file or directory",
     }
     for path, reason in reasons.items():
@@ -41,7 +41,7 @@ async def test_a_template_of_a_service_is_a_regular_file_of_text(tmp_path: Path)
 
 async def test_a_template_lies_in_no_folder_of_secrets_certificates_or_state(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path / "state", certs=tmp_path / "certs")
-    closed = Unreadable("files of this folder are not for templates")
+    closed = Unreadable("templates may not be read from this folder")
     for folder in ("state", "certs"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "file").write_text("secret")

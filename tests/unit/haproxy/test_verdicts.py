@@ -74,4 +74,4 @@ def test_summaries_are_left_out_and_repetitions_too() -> None:
     said = complaint(1) + complaint(1) + "[ALERT] (7) : config : Error(s) found in configuration file : x\n"
 
     assert str(verdict(said, Text("x", (Part(1, 1, "a"),)))) == "service a : unknown keyword 'x'"
-    assert str(verdict("", Text(""))) == "no reason was given"
+    assert str(verdict("", Text(""))) == "no reason given"
