@@ -65,7 +65,7 @@ class Access:
             raise Unauthorized("this call needs the header `Authorization: Bearer` with the token of the API")
         await read_text(request)
         with at_work(request.transport):
-            # One call begins in each turn of the event loop, so that a flood of calls leaves turns to the Swarm's events.
+            # One call begins per turn of the event loop: a flood of calls leaves turns to the Swarm's events.
             async with self._turn:
                 await asyncio.sleep(0)
             return await handler(request)

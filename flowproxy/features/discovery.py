@@ -37,7 +37,7 @@ class OfService(Parameters):
     )
     discovery_type: Text | None = Field(
         None,
-        description="`vip`: requests go to the service's virtual IP. With any other value they go to its tasks directly.",
+        description="`vip`: requests go to the service's virtual IP. Otherwise they go to its tasks directly.",
         examples=["vip"],
     )
     check_resolvers: Flag = Field(

@@ -32,9 +32,10 @@ class OfDestination(Parameters):
     )
 
 
-# Rare in normal operation; soon after a connection failed or while the server is down (configuration manual, 5.2). A server that drops
-# all packets is down when one check has taken `timeout connect`; one that is down for no reason is back with the next
-# check. A server that is added while others serve gets its first check, and so its first request, after `downinter`.
+# Rare in normal operation; soon after a connection failed or while the server is down (configuration manual, 5.2).
+# A server that drops all packets is down when one check has taken `timeout connect`; one that is down for no reason is
+# back with the next check. A server that is added while others serve gets its first check, and so its first request,
+# after `downinter`.
 _CHECK = "check inter 30s fastinter 200ms downinter 20ms fall 1 rise 1 observe layer4 error-limit 1 on-error fastinter"
 
 

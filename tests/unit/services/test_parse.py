@@ -125,7 +125,7 @@ def test_an_unknown_parameter_is_ignored_and_remembered() -> None:
         (WEB | {"outboundHostname": "a b"}, "is neither a host name nor an IP address"),
         (WEB | {"reqMode": "udp"}, "reqMode: 'udp': must be 'http', 'tcp' or 'sni'"),
         (WEB | {"reqMode": "tcp"}, "srcPort: is missing; give the port to listen on for tcp"),
-        (WEB | {"pathType": "path_dir"}, "holds nothing but delimiters"),
+        (WEB | {"pathType": "path_dir"}, "contains only delimiters"),
         (WEB | {"pathType": "path_beg deny"}, "is not one of path, path_beg"),
         (WEB | {"serviceDomainAlgo": "src"}, "is not one of hdr(host)"),
         (WEB | {"allowedMethods": "GET,P T"}, "is not an HTTP method"),
