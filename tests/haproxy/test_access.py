@@ -1,4 +1,4 @@
-"""Who may call the API, what it never tells, and how much a caller can ask of it."""
+"""Who may call the API, what it never reveals, and how much a caller can ask of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Listeners of old that a controller asks for services (LISTENER_ADDRESS)."""
+"""Docker Flow Swarm Listeners that a controller asks for services (LISTENER_ADDRESS)."""
 
 from __future__ import annotations
 

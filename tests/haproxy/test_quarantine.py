@@ -1,4 +1,4 @@
-"""One person's mistake is nobody else's: what is wrong stays out, is told in its owner's words, and delays no one."""
+"""One person's mistake is nobody else's: what is wrong stays out, is reported in its owner's terms, delays nobody."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_two_new_services_that_do_not_go_together_the_elder_stays(
 
 
 def test_nobody_shows_a_certificate_for_names_of_others(tls: Tls) -> None:
-    """Before all that of the folder counts, then who has the route of `/`; the other is told."""
+    """The certificate of the folder wins, then that of the service with the route of `/`; the other gets a conflict."""
     mine, serial = make_certificate("a.org")
     (tls.certs / "z.pem").write_text(make_certificate("*.folder.org")[0])
     tls.begin()

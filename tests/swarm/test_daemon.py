@@ -97,7 +97,7 @@ def routed(controller: Controller, name: str) -> bool:
 
 
 def test_labels_decide_from_first_to_last(clear_swarm: Swarm, watching: Controller) -> None:
-    """The Swarm is read where a listener told of it."""
+    """The Swarm is watched instead of a listener."""
     create(clear_swarm, watching, "web")
     eventually(lambda: routed(watching, "web"), within=5)
 
