@@ -54,7 +54,7 @@ def test_a_wrong_service_of_the_environment_stops_the_start_and_a_misspelt_name_
     assert "DFP_SERVICE_1_SERVICE_PATH" in log
 
 
-def test_prometheus_is_told_our_figures_and_those_of_haproxy(controller: Controller, origin: Origins) -> None:
+def test_metrics_hold_our_figures_and_those_of_haproxy(controller: Controller, origin: Origins) -> None:
     controller.start()
     port = str(origin("web").port)
     controller.reconfigure("web", servicePath="/", port=port, outboundHostname="127.0.0.1")

@@ -269,7 +269,7 @@ def _launch_with(controller: Controller, file: Path, over: str, **environment: s
         )
 
 
-def test_what_cannot_be_read_is_told_put_aside_and_never_overwritten(controller: Controller, origin: Origins) -> None:
+def test_unreadable_files_are_logged_renamed_and_never_overwritten(controller: Controller, origin: Origins) -> None:
     port = str(origin("web").port)
     controller.start()
     for name in ("good", "cut", "garbage", "foreign"):

@@ -134,9 +134,7 @@ def test_no_line_of_a_backend_begins_another_section(running: Running[Controller
     assert answer.json["Message"].startswith("service web: backendExtra: ")
 
 
-def test_two_new_services_that_do_not_go_together_the_elder_stays(
-    running: Running[Controller], origin: Origins
-) -> None:
+def test_of_two_new_services_in_conflict_the_older_stays(running: Running[Controller], origin: Origins) -> None:
     """Each is right alone; HAProxy names the one that stands lower in the file."""
     controller = running()
     port = str(origin("web").port)

@@ -135,7 +135,7 @@ def test_the_host_of_plain_http_decides_too(running: Running[Controller], origin
     assert fetch(port, "/", headers={"Host": "b.org"}).text.split()[0] == "b"
 
 
-def test_a_second_service_for_all_of_a_tcp_port_is_told(
+def test_a_second_service_for_all_of_a_tcp_port_gets_a_conflict(
     running: Running[Controller], echo: Callable[..., Echo]
 ) -> None:
     """The older one serves."""

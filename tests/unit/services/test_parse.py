@@ -87,7 +87,7 @@ def test_the_name_of_a_service_parameter_may_be_in_any_case() -> None:
         ({"servicePath": "/a", "letsencrypt.host": "a.org"}, None),
     ],
 )
-def test_what_its_author_probably_meant_otherwise_is_told(parameters: dict[str, str], warning: str | None) -> None:
+def test_probable_mistakes_are_reported(parameters: dict[str, str], warning: str | None) -> None:
     service = parse({"serviceName": "web", "port": "80", **parameters})
 
     assert len(service.warnings) == (warning is not None)
