@@ -137,7 +137,7 @@ class _Store(Store):
 
 
 async def _accepts(_: Iterable[Certificate]) -> None:
-    """Every certificate is as it should be."""
+    """Every certificate is valid."""
 
 
 def _services(configuration: Configuration) -> set[str]:

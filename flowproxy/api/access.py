@@ -17,7 +17,9 @@ from flowproxy.api.routes import Handler
 from flowproxy.errors import ForeignPage, InvalidSettings, Unauthorized
 from flowproxy.settings.model import Settings
 
-UNGUARDED = "whoever reaches the API may do everything; set FLOWPROXY_API_TOKEN, or the secret flowproxy_api_token"
+UNGUARDED = (
+    "everybody who reaches the API may do everything; set FLOWPROXY_API_TOKEN, or the secret flowproxy_api_token"
+)
 
 _GREETINGS = ("ping", "successfulinitreload")
 _OPEN = frozenset(
@@ -29,7 +31,7 @@ _METRICS = "/metrics"
 
 
 class Access:
-    """Lets callers in that have the token of FLOWPROXY_API_TOKEN, or everybody where there is none."""
+    """Admits callers that have the token of FLOWPROXY_API_TOKEN, or everybody if no token is set."""
 
     def __init__(self, settings: Settings) -> None:
         token = settings.api_token
@@ -44,7 +46,7 @@ class Access:
         return UNGUARDED if self._token is None else None
 
     def admits(self, request: web.Request) -> bool:
-        """Return whether the caller has the token. A wrong one is compared for as long as the right one."""
+        """Return whether the caller has the token. The comparison takes the same time for a wrong token."""
         if self._token is None:
             return True
         scheme, _, shown = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
@@ -53,7 +55,7 @@ class Access:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuse callers that may not call, before the body is read.
+        """Refuse callers without permission before the body is read.
 
         Raises ForeignPage, Unauthorized, UnreadableBody, InvalidCertificate.
         """
@@ -63,7 +65,7 @@ class Access:
             raise Unauthorized("this call needs the header `Authorization: Bearer` with the token of the API")
         await read_text(request)
         with at_work(request.transport):
-            # One call begins in each turn of the event loop: a flood of them leaves turns to the Swarm's events.
+            # One call begins per turn of the event loop: a flood of calls leaves turns to the Swarm's events.
             async with self._turn:
                 await asyncio.sleep(0)
             return await handler(request)
@@ -78,7 +80,7 @@ def _caller_of(request: web.Request) -> Caller:
 
 
 def tls_of(certificate: Path | None) -> ssl.SSLContext | None:
-    """Return the TLS of the API with this certificate; None for plain HTTP. Raises InvalidSettings."""
+    """Return the API's TLS context with this certificate, or None for plain HTTP. Raises InvalidSettings."""
     if certificate is None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -1,4 +1,4 @@
-"""What the handlers work with, in groups, so that each handler is given a few things that belong together."""
+"""The collaborators of the handlers, in groups, so that each handler receives a few that belong together."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from flowproxy.sources.swarm.status import SwarmStatus
 
 @dataclass(frozen=True)
 class Desired:
-    """What is wanted, and how the proxy is set up."""
+    """The wanted services, and the settings of the proxy."""
 
     settings: Settings
     registry: Registry
@@ -31,7 +31,7 @@ class Desired:
 
 @dataclass(frozen=True)
 class Running:
-    """What HAProxy runs, and what keeps it there. `failures` counts mistakes of background loops by their names."""
+    """What HAProxy runs, and what keeps it there. `failures` counts the failures of background loops by loop name."""
 
     reconciler: Reconciler
     proxy: Proxy
@@ -42,7 +42,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Sources:
-    """Where services come from. `all` are those that `/v1/status` lists."""
+    """The sources of services. `all` are the ones that `/v1/status` lists."""
 
     listeners: Listeners
     swarm: Callable[[], SwarmStatus]
@@ -58,7 +58,7 @@ class Peers:
     exchange: Exchange
 
     async def pass_on(self, request: web.Request, query: Mapping[str, str]) -> list[Reply]:
-        """Return the replies of all replicas to the same call. Raises ReplicaFailed when one did not do it."""
+        """Return the replies of all replicas to the same call. Raises ReplicaFailed when one of them fails."""
         created = await self.created(request)
         try:
             return await self.replicas.pass_on(request.method, request.path, query, await request.read(), created)
@@ -68,6 +68,6 @@ class Peers:
     async def created(self, request: web.Request) -> float:
         """Return when a call was first made, by this client or by a replica that passes it on, in seconds since 1970.
 
-        Raises NotSigned, and InvalidService for a time that there cannot be.
+        Raises NotSigned, and InvalidService for an impossible time.
         """
         return self.registration.time_of_call(await self.replicas.created(request))

@@ -1,7 +1,7 @@
-"""The connections of the API: how many there are, which one makes room for a new one, and how they are accepted.
+"""The connections of the API: how they are accepted and limited, and which one is closed for a new one.
 
-Each connection costs a file descriptor. So their number is limited, and beyond the limit the one that has been idle for
-longest is ended: a caller with a request is served although somebody else holds all connections idle.
+Each connection costs a file descriptor, so their number is limited. Beyond the limit the connection that has been idle
+for longest is closed: a caller with a request is served even while another client holds all connections idle.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from flowproxy.logs import Throttle
 
 _log = structlog.get_logger(__name__)
 
-_MOST_FILES = 1 << 20  # HAProxy sets up memory for as many as it may have
+_MOST_FILES = 1 << 20  # HAProxy allocates memory in proportion to its limit
 _BACKLOG = 512
 _HANDSHAKE_SECONDS = 5.0
-_UNREAD_SECONDS = 15  # for a client to take what is sent to it
+_UNREAD_SECONDS = 15  # before a client that does not read its answer is disconnected
 _RETRY_SECONDS = 0.1
 
 
 def raise_file_limit() -> int:
-    """Raise the limit of open files of this process, and of HAProxy, as far as is allowed; return the new limit."""
+    """Raise the limit of open files of this process, and of HAProxy, as far as allowed; return the new limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, allowed))
@@ -47,7 +47,7 @@ class Connection(asyncio.Protocol):
         self._handshake: asyncio.Task[None] | None = None
 
     def establish(self, accepted: socket.socket, tls: ssl.SSLContext | None, tasks: asyncio.TaskGroup) -> None:
-        """Do the handshake of TLS, if there is one, and start HTTP. A connection whose handshake fails is closed."""
+        """Complete the TLS handshake, if any, and start HTTP. A connection whose handshake fails is closed."""
 
         def done(_: asyncio.Task[None]) -> None:
             if self._transport is None:
@@ -130,7 +130,7 @@ class Connections:
         return True
 
     def end_longest_idle(self) -> bool:
-        """End one connection of the address that has most idle ones; return False when none is idle."""
+        """End one connection of the address with the most idle ones; return False when none is idle."""
         if not self._idle:
             return False
         self._end_first(max(self._idle.values(), key=len))

@@ -1,4 +1,4 @@
-"""Refuses calls that a web page of another origin makes in the browser of somebody who reads it.
+"""Refuses calls that a web page of another origin makes in the browser of its reader.
 
 Browsers say where a request comes from: Sec-Fetch-Site (to HTTPS and localhost only), Origin (not with every GET) and
 Referer (unless the page forbids it). They always send Accept-Language. Where the name of a page was made to resolve to
@@ -13,13 +13,13 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_OWN_SITES = ("same-origin", "none")  # none: the address was typed, or is a bookmark
-_BROWSERS_SEND = ("origin", "accept-language")  # and no tool, but by choice
+_OWN_SITES = ("same-origin", "none")  # none: the address was typed, or comes from a bookmark
+_BROWSERS_SEND = ("origin", "accept-language")  # and tools only by choice
 _CHANGING_BY_GET = ("reconfigure", "remove", "reload")
 
 
 class Caller(NamedTuple):
-    """The part of a request that says who made it. Names of headers are in lower case."""
+    """The parts of a request that identify its caller. Header names are in lower case."""
 
     method: str
     path: str
@@ -27,7 +27,7 @@ class Caller(NamedTuple):
 
 
 def objection(caller: Caller, hosts: Collection[str]) -> str | None:
-    """Return why a request is refused, or None when it is not.
+    """Return why a request is refused, or None when it is allowed.
 
     Args:
         hosts: names in lower case by which a browser may reach the API, besides addresses and localhost.
@@ -86,7 +86,7 @@ def _is_ours(host: str, hosts: Collection[str]) -> bool:
 
 
 def _same_origin(source: str, host: str) -> bool:
-    """Whether a URL is of the host of a request. Its scheme may differ: a proxy in front may speak TLS for us."""
+    """Return whether a URL has the host of a request. Its scheme may differ: a proxy in front may speak TLS for us."""
     try:
         there = urlsplit(source)
         here = urlsplit(f"//{host}")

@@ -1,4 +1,4 @@
-"""What we know, as the answers of the API say it."""
+"""The answers of the API, built from services, routes and conflicts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from flowproxy.text.secrets import header_value, is_secret, shown, shown_value, 
 
 _IN_MESSAGE = 5  # remarks
 _LISTED = 100  # overlaps and conflicts of one service
-_ONLY_HAPROXY = "; but some patterns can be evaluated by HAProxy only (see unevaluated), and may lead elsewhere"
+_ONLY_HAPROXY = "; but only HAProxy can evaluate some patterns (see unevaluated), and they may lead elsewhere"
 
 
 def service_fields(service: Service) -> ServiceFields:
@@ -47,14 +47,13 @@ def refusal(message: str, name: str = "") -> CallAnswer:
 
 
 def done(message: str = "", service: Service | None = None) -> CallAnswer:
-    """Return the answer to a call that did what it should."""
+    """Return the answer to a call that succeeded."""
     values = _service_values(service) if service else {}
     return CallAnswer(status="OK", message=message, **values)
 
 
 def accepted(service: Service, table: RouteTable, overlaps: Sequence[Overlap]) -> CallAnswer:
-    """Return the answer to a call that brought a service, with which of its routes others serve, and with whom it
-    shares requests."""
+    """Return the answer to a call that registered a service, with its conflicts and overlaps."""
     name = service.service_name
     conflicts = _conflicts(name, table)
     lost = [_lost(conflict, table) for conflict in conflicts if conflict.loser == name]
@@ -83,7 +82,7 @@ def overlap_fields(overlaps: Iterable[Overlap]) -> list[OverlapFields]:
 def service_answer(
     name: str, entry: Entry | None, outcome: Outcome, remark: str | None, overlaps: Sequence[Overlap]
 ) -> ServiceAnswer:
-    """Return one service with what became of it; `entry` is None for one whose parameters were never right."""
+    """Return a service and its state; `entry` is None for a service whose parameters were never valid."""
     servers = outcome.configuration.servers if outcome.configuration else {}
     part = outcome.table.parts.get(name)
     backends = [backend.name for backend in part.backends] if part else []
@@ -129,8 +128,8 @@ def explanation(
 
     Args:
         url: as the caller gave it.
-        servers: what HAProxy thinks of the servers of the route; None when it does not answer.
-        remark: what is known of the service of the route.
+        servers: the state of the route's servers in HAProxy; None when it does not answer.
+        remark: a remark about the service of the route.
     """
     unevaluated = _unevaluated(asked, chosen, outcome)
     others = [
@@ -164,7 +163,7 @@ def _lost(conflict: Conflict, table: RouteTable) -> str:
 
 
 def _unevaluated(asked: Request, chosen: Route | None, outcome: Outcome) -> list[str]:
-    """The patterns that HAProxy may have found another route by: RE2 knows less than PCRE, but never takes long."""
+    """Return the patterns by which HAProxy may find another route: RE2 supports less than PCRE, but is never slow."""
     found = []
     for route in outcome.table.routes:
         if route.has_patterns and route.covers(asked):
@@ -215,8 +214,7 @@ def _destination(destination: Destination) -> DestinationFields:
 
 
 def _echoed(schema: type[Schema], model: Parameters, parameters: Mapping[str, str]) -> dict[str, Any]:
-    """The fields of a schema that have the name of a parameter, by the name of the field; those without a value keep
-    the schema's."""
+    """Return the fields of a schema that are named after a parameter and have a value, by field name."""
     return {
         field: _readable(public, value)
         for public, field in parameters.items()

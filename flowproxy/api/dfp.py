@@ -1,6 +1,6 @@
-"""The paths of Docker Flow Proxy and of its listener, and those by which replicas reach each other.
+"""The paths of Docker Flow Proxy and of its listener, and those that replicas use among each other.
 
-Every path of Docker Flow Proxy is there twice: under its own prefix, and under /v1/.
+Every path of Docker Flow Proxy exists twice: under its own prefix, and under /v1/.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def both(path: str, handler: Handler, method: str = ANY) -> Iterable[Route]:
 
 
 def with_slash(path: str, handler: Handler) -> Iterable[Route]:
-    """Yield the routes of a path that is also found with a slash behind it, which redirects."""
+    """Yield the routes of a path, and a redirect from the same path with a trailing slash."""
     yield from both(path, handler)
     yield from both(f"{path}/", _without_slash)
 
@@ -57,7 +57,7 @@ async def _without_slash(request: web.Request) -> web.Response:
 
 
 class ServiceCalls:
-    """The calls that add, replace and remove services, and those that only ask for an answer."""
+    """The calls that add, replace and remove services, and those that change nothing."""
 
     def __init__(self, reconciler: Reconciler, peers: Peers, listeners: Listeners) -> None:
         self._reconciler = reconciler
@@ -110,7 +110,7 @@ class ServiceCalls:
 
 
 class CertificateCalls:
-    """The calls that bring certificates, and list them."""
+    """The calls that store and list certificates."""
 
     def __init__(self, keyring: Keyring, reconciler: Reconciler, peers: Peers) -> None:
         self._keyring = keyring
@@ -123,7 +123,7 @@ class CertificateCalls:
         yield from both("certs", self.list)
 
     async def put(self, request: web.Request) -> web.Response:
-        """Keep a certificate; answer when it is shown."""
+        """Store a certificate; answer once HAProxy presents it."""
         name, content = request.query.get("certName", ""), await request.text()
         if not name or not content:
             missing = "the query certName" if not name else "the body, a PEM file,"
@@ -153,8 +153,8 @@ class CertificateCalls:
 
 
 class ReplicaCalls:
-    """The calls that only another replica may make. What it asks for is sent to it, and is in no answer: whoever else
-    asks, or has a request sent through the proxy, only has a replica learn what it may know."""
+    """The calls that only another replica may make. The result is sent to that replica and never appears in the
+    answer, so a forged call reveals nothing to its caller."""
 
     def __init__(self, keyring: Keyring, peers: Peers) -> None:
         self._keyring = keyring
@@ -168,7 +168,7 @@ class ReplicaCalls:
         yield from both("replica/records", self.take, "POST")
 
     async def send_certificates(self, request: web.Request) -> web.Response:
-        """Send the caller all certificates but those that it has, with their keys."""
+        """Send the caller the certificates that it does not have, with their keys."""
         caller = await self._replicas.require(request)
         known = request.query.get("without", "").split(",")
         wanted = [kept for kept in self._keyring.kept() if kept.name not in known]
@@ -176,20 +176,20 @@ class ReplicaCalls:
         return reply(CallResult(status="OK", message=f"{len(wanted)} certificates sent"))
 
     async def compare(self, request: web.Request) -> web.Response:
-        """Say what is known here; send the caller what is newer here than what it says."""
+        """Answer with the state of this replica; send the caller the records that are newer here."""
         caller = await self._replicas.require(request)
         state = await self._exchange.compare_with(caller, json_object(await request.text()))
         return reply(ReplicaState(digest=state.digest, refused=dict(state.refused)))
 
     async def take(self, request: web.Request) -> web.Response:
-        """Take over what is newer at the caller."""
+        """Take over the records that are newer at the caller."""
         await self._replicas.require(request)
         await self._exchange.take(await request.text())
         return reply(RecordsTaken())
 
 
 class ReportCalls:
-    """The calls that only tell what there is, and those of Docker Flow Swarm Listener."""
+    """The calls that only report, and those of Docker Flow Swarm Listener."""
 
     def __init__(self, registry: Registry, running: Running, peers: Peers, sources: Sources) -> None:
         self._registry = registry
@@ -208,7 +208,7 @@ class ReportCalls:
         yield Route(ANY, f"{LISTENER}get-services", self.listed)
 
     async def config(self, request: web.Request) -> web.Response:
-        """Show haproxy.cfg as it is applied, or the services, without secrets."""
+        """Return the applied haproxy.cfg, or the services, without secrets."""
         if request.query.get("type", "").lower() == "json":
             entries = sorted(self._registry.snapshot().entries.items())
             return reply(ConfiguredServices({name: service_fields(entry.service) for name, entry in entries}))
@@ -225,16 +225,16 @@ class ReportCalls:
         return web.Response(text=await self._proxy.statistics.csv())
 
     async def first_listing(self, _: web.Request) -> web.Response:
-        """Say whether what there was at the start is applied, that of a listener included where no Swarm is watched."""
+        """Return whether the services known at the start are applied, including a listener's if no Swarm is watched."""
         heard = self._sources.listeners.heard or self._sources.swarm().last_listing is not None
         return web.Response(status=200 if heard and self._reconciler.outcome.configuration else 500)
 
     async def notify(self, _: web.Request) -> web.Response:
-        """Do nothing: the Swarm is read. Users of Docker Flow Swarm Listener call it all the same."""
+        """Do nothing: the Swarm is watched. Users of Docker Flow Swarm Listener still call this path."""
         return reply(Acknowledgement())
 
     async def listed(self, _: web.Request) -> web.Response:
-        """List what Docker Flow Swarm Listener would send of the services of the Swarm."""
+        """List the services of the Swarm as Docker Flow Swarm Listener would send them."""
         entries = self._registry.snapshot().entries.values()
         listed = [entry for entry in entries if entry.origin == Origin.SWARM]
         return reply(ListedServices([{"distribute": "true", **shown(entry.parameters)} for entry in listed]))

@@ -1,4 +1,4 @@
-"""How much one call can ask of the API: lengths, sizes and seconds, and what a body may be."""
+"""The limits of one call to the API: lengths, sizes, seconds, and the content of a body."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ HttpHandler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamRespons
 BODY_BYTES = 1 << 20
 LINE_BYTES = 1 << 18  # a query may hold a certificate
 HEADER_BYTES = 1 << 13
-IDLE_SECONDS = 15.0  # for the head of a request to come, and between two
-LINGERING_SECONDS = 2.0  # for the rest of a request that was refused
+IDLE_SECONDS = 15.0  # until the head of a request arrives, and between two requests
+LINGERING_SECONDS = 2.0  # to read the rest of a refused request
 _PATH_BYTES = 1 << 11
 _BODY_SECONDS = 15.0
-_CHARSETS = ("utf-8", "us-ascii")  # Python knows some that take minutes for a body of this size
+_CHARSETS = ("utf-8", "us-ascii")  # some of Python's codecs take minutes for a body of this size
 _DER = (b"\x30\x80", b"\x30\x81", b"\x30\x82", b"\x30\x83", b"\x30\x84")  # how DER and PKCS#12 files begin
 
 
@@ -41,7 +41,7 @@ def with_short_paths(handle: HttpHandler) -> HttpHandler:
 async def read_text(request: web.Request) -> None:
     """Read the body, which aiohttp keeps.
 
-    Raises UnreadableBody when it is compressed or no text, InvalidCertificate when it is a binary one.
+    Raises UnreadableBody when it is compressed or not text, InvalidCertificate when it is a binary certificate.
     """
     encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower()
     if encoding != "identity":
@@ -52,7 +52,7 @@ async def read_text(request: web.Request) -> None:
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             body = await request.read()
-    except (TimeoutError, ConnectionError):  # the client stopped in the middle, or left
+    except (TimeoutError, ConnectionError):  # the client stalled or disconnected
         raise web.HTTPRequestTimeout(text=f"the body did not come within {_BODY_SECONDS:.0f} s") from None
     try:
         body.decode(charset)

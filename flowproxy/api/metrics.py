@@ -1,4 +1,4 @@
-"""What Prometheus is told: our own figures, and HAProxy's from its exporter where it was built in."""
+"""The metrics for Prometheus: Flowproxy's own, and HAProxy's if its exporter was built in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LONGEST_REASON = 300
 
 
 class _Figures(Collector):
-    """Read when asked: nothing is counted twice."""
+    """Reads its values on each scrape, so that nothing is counted in two places."""
 
     def __init__(self, running: Running, swarm: SwarmStatus, old_workers: int) -> None:
         self._running = running
@@ -33,13 +33,15 @@ class _Figures(Collector):
         yield CounterMetricFamily(
             "flowproxy_runtime_updates", "Changes made without a reload.", value=self._running.proxy.runtime_updates
         )
-        yield GaugeMetricFamily("flowproxy_generation", "What is applied.", value=outcome.applied)
+        yield GaugeMetricFamily("flowproxy_generation", "The generation that HAProxy serves.", value=outcome.applied)
         yield GaugeMetricFamily(
-            "flowproxy_converged", "Whether HAProxy is where it should be.", value=float(outcome.failure is None)
+            "flowproxy_converged", "Whether HAProxy serves the wanted generation.", value=float(outcome.failure is None)
         )
         routes = sum(len(part.routes) for part in outcome.table.parts.values())
         yield GaugeMetricFamily("flowproxy_routes", "Routes of all services.", value=routes)
-        yield GaugeMetricFamily("flowproxy_conflicts", "Claims that lost.", value=len(outcome.table.conflicts))
+        yield GaugeMetricFamily(
+            "flowproxy_conflicts", "Claims that another service won.", value=len(outcome.table.conflicts)
+        )
         quarantined = GaugeMetricFamily(
             "flowproxy_quarantined", "Services that are refused, with the reason.", labels=["service", "reason"]
         )
@@ -52,34 +54,34 @@ class _Figures(Collector):
             value=len(self._running.keyring.refused),
         )
         failures = CounterMetricFamily(
-            "flowproxy_background_failures", "Mistakes in loops that were run again.", labels=["loop"]
+            "flowproxy_background_failures", "Failures of background loops, which were restarted.", labels=["loop"]
         )
         for loop, count in self._running.failures.items():
             failures.add_metric([loop], count)
         yield failures
         drift = CounterMetricFamily(
-            "flowproxy_drift", "What somebody else changed in HAProxy and was changed back.", labels=["what"]
+            "flowproxy_drift", "Changes in HAProxy by others that were undone.", labels=["what"]
         )
         for what in What:
             drift.add_metric([what], self._running.drift_watch.repaired[what])
         yield drift
         yield CounterMetricFamily(
             "flowproxy_drift_looks",
-            "Comparisons of HAProxy with what it should hold.",
+            "Comparisons of HAProxy with its expected state.",
             value=self._running.drift_watch.looks,
         )
         yield GaugeMetricFamily(
             "flowproxy_old_workers",
-            "Workers of HAProxy that live on after a reload because of long connections.",
+            "Old workers of HAProxy that still run after a reload because of long connections.",
             value=self._old_workers,
         )
         yield GaugeMetricFamily(
-            "flowproxy_swarm_connected", "Whether the Swarm is reached.", value=float(self._swarm.connected)
+            "flowproxy_swarm_connected", "Whether the Swarm is reachable.", value=float(self._swarm.connected)
         )
 
 
 async def exposition(running: Running, swarm: SwarmStatus) -> bytes:
-    """Return all figures in the text format of Prometheus, HAProxy's behind ours."""
+    """Return all metrics in the text format of Prometheus, Flowproxy's first."""
     registry = CollectorRegistry()
     registry.register(_Figures(running, swarm, await running.proxy.statistics.old_workers()))
     return generate_latest(registry) + (await running.proxy.statistics.exposition()).encode()

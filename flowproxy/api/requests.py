@@ -1,4 +1,4 @@
-"""What a request says, as values."""
+"""Values read from a request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LONGEST_URL = 8192
 
 
 async def parameters_of(request: web.Request) -> dict[str, str]:
-    """Return the parameters of the query and, as Docker Flow Proxy takes them, of a form. The first value of a repeated
+    """Return the parameters of the query and of a form, as Docker Flow Proxy reads them. The first value of a repeated
     key counts."""
     given = dict(reversed(list(request.query.items())))
     if request.content_type == "application/x-www-form-urlencoded":
@@ -32,7 +32,7 @@ def is_distributed(parameters: Mapping[str, str]) -> bool:
 
 
 def request_for(url: str) -> Request:
-    """Return the GET of a whole URL, as a client would make it. Raises ValueError, which says what is wrong."""
+    """Return the GET request that a client would make for a whole URL. Raises ValueError with the reason."""
     if len(url) > _LONGEST_URL:
         rule = f"has {len(url)} characters; give one with at most {_LONGEST_URL}"
         raise ValueError(str(Problem("url", url, rule)))
@@ -48,7 +48,7 @@ def request_for(url: str) -> Request:
 
 
 def json_object(text: str) -> Mapping[str, object]:
-    """Return the object that a body holds. Raises InvalidService when it is none."""
+    """Return the object that a body holds. Raises InvalidService when it is not an object."""
     try:
         given = json.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Our own paths: what is wanted, what became of it, and how this replica is."""
+"""The paths of Flowproxy's own API: services, routes, explanations, status, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _OVERLAPS = 1000  # listed in the status
 
 
 class Services:
-    """What is wanted and what became of it: services, routes, and which route answers a URL."""
+    """The calls about services and routes, and which route answers a URL."""
 
     def __init__(self, registry: Registry, reconciler: Reconciler, proxy: Proxy) -> None:
         self._registry = registry
@@ -85,7 +85,7 @@ class Services:
         return reply(RoutesAnswer([route_fields(route) for route in self._reconciler.outcome.table.routes]))
 
     async def explain(self, request: web.Request) -> web.Response:
-        """Say which route answers a URL, and what HAProxy thinks of its servers."""
+        """Return which route answers a URL, and the state of its servers in HAProxy."""
         url = request.query.get("url", "")
         try:
             asked = request_for(url)
@@ -98,7 +98,7 @@ class Services:
         return reply(explanation(url, asked, chosen, servers, outcome, remark))
 
     async def _health(self, backend: str) -> Sequence[ServerHealth] | None:
-        """None when HAProxy does not answer."""
+        """Return None when HAProxy does not answer."""
         try:
             return await self._proxy.statistics.health(backend)
         except ProxyUnavailable:
@@ -106,7 +106,7 @@ class Services:
 
 
 class Health:
-    """How this replica is: its status, whether it is ready, and its figures for Prometheus."""
+    """The calls about this replica: its status, its readiness and its metrics for Prometheus."""
 
     def __init__(self, access: Access, desired: Desired, running: Running, peers: Peers, sources: Sources) -> None:
         self._access = access
@@ -122,7 +122,7 @@ class Health:
         yield Route("GET", "/metrics", self.metrics)
 
     async def status(self, request: web.Request) -> web.Response:
-        """Say how this replica is; without the token only whether it lives."""
+        """Return the status of this replica; without the token only its version and readiness."""
         running, snapshot = self._running, self._desired.registry.snapshot()
         outcome, proxy = running.reconciler.outcome, running.proxy
         haproxy = await proxy.statistics.status()
@@ -156,7 +156,7 @@ class Health:
         return reply(status)
 
     async def ready(self, _: web.Request) -> web.Response:
-        """Say whether requests should be sent to this node: 200, or 503 before it serves and when it is about to
+        """Return whether this node should receive requests: 200, or 503 before it serves and when it is about to
         stop."""
         ready = self._is_ready(await self._running.proxy.statistics.status())
         return reply(Ready(ready=ready), status=200 if ready else 503)
@@ -170,7 +170,7 @@ class Health:
         return haproxy is not None and self._running.reconciler.outcome.configuration is not None and not stopping
 
     def _warnings(self, confirmed: float | None) -> list[str]:
-        """`confirmed` is when a complete listing last confirmed where the tasks are, in seconds since 1970."""
+        """`confirmed` is when a complete listing last confirmed the addresses of tasks, in seconds since 1970."""
         possible = (
             self._running.proxy.unwritten,
             self._access.warning,
@@ -182,5 +182,5 @@ class Health:
 
 
 async def all_overlaps(reconciler: Reconciler) -> Sequence[Overlap]:
-    """Return all of them, warnings first; in a thread, because among many services it takes a moment."""
+    """Return all overlaps, warnings first. Runs in a thread, because many services take a moment."""
     return await asyncio.to_thread(reconciler.overlaps.all, reconciler.outcome.table)

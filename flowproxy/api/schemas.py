@@ -41,9 +41,9 @@ def _unused(default: Any = "", alias: str | None = None) -> Any:
 
 
 class CallResult(Compatible):
-    """What became of a call."""
+    """The result of a call."""
 
-    status: str = Field(description="`OK`, or `NOK` when nothing was changed.", examples=["OK"])
+    status: str = Field(description="`OK`, or `NOK` if nothing was changed.", examples=["OK"])
     message: str = Field(
         "", description="What is wrong with the call, or what the caller should know of one that worked."
     )
@@ -168,7 +168,7 @@ class ConflictFields(Schema):
 
     route: str = Field(description="The route, port or certificate, in words.", examples=["example.org/"])
     winner: str = Field(description="The service that has it.")
-    loser: str = Field(description="The service that goes without.")
+    loser: str = Field(description="The service that does not get it.")
 
 
 class OverlapFields(Schema):
@@ -236,9 +236,9 @@ class RecordsTaken(Schema):
 
 
 class Error(Schema):
-    """A question that cannot be answered."""
+    """The answer to a request that failed."""
 
-    error: str = Field(description="What is wrong with it.")
+    error: str = Field(description="The reason.")
 
 
 class RouteFields(Schema):
@@ -253,10 +253,10 @@ class RouteFields(Schema):
 
 
 class ServiceAnswer(Schema):
-    """One service: where it came from, what it asked for, and what became of it."""
+    """One service: its origin, its parameters and its state."""
 
     name: str = Field(description="Its name.")
-    origin: str | None = Field(description="`swarm`, `environment` or `api`; null where it was never right.")
+    origin: str | None = Field(description="`swarm`, `environment` or `api`; null if its parameters were never valid.")
     created: float | None = Field(description="When it was first asked for, in seconds since 1970.")
     stack: str | None = Field(description="The stack that it belongs to.")
     parameters: dict[str, str] = Field(description="The parameters as given, without secrets.")
@@ -278,7 +278,7 @@ class RoutesAnswer(RootModel[list[RouteFields]]):
 
 
 class ServerFields(Schema):
-    """What HAProxy thinks of a server."""
+    """The state of a server in HAProxy."""
 
     name: str = Field(description="Its name in haproxy.cfg.")
     address: str = Field(description="Its address and port.")
@@ -323,10 +323,10 @@ class HaproxyStatus(Schema):
 class SwarmFields(Schema):
     """The Docker daemon; times are seconds since 1970, null for never."""
 
-    connected: bool = Field(description="Whether it is reached.")
+    connected: bool = Field(description="Whether it is reachable.")
     last_event: float | None = Field(description="When the last event came.")
     last_listing: float | None = Field(description="When everything was last listed.")
-    error: str | None = Field(description="Why it is not reached.")
+    error: str | None = Field(description="Why it is not reachable.")
     last_answer: float | None = Field(description="When tasks were last listed, perhaps of a few services only.")
 
 
@@ -352,7 +352,7 @@ class ReplicasStatus(Schema):
 class Status(ShortStatus):
     """The state of this replica."""
 
-    warnings: list[str] = Field(description="What is odd about how it is set up, or about its disk.")
+    warnings: list[str] = Field(description="Problems of its settings or its disk.")
     generation: int = Field(description="The generation of the services that HAProxy serves.")
     wanted_generation: int = Field(description="The generation of the services that are wanted.")
     failure: str | None = Field(description="Why the two differ.")

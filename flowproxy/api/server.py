@@ -1,4 +1,4 @@
-"""The application: all paths with their handlers, who may call, and errors as statuses.
+"""The application: all paths with their handlers, access control, and the status of each error.
 
 One middleware turns errors into statuses, so that handlers hold no `try`.
 """
@@ -84,13 +84,13 @@ def _routes(access: Access, desired: Desired, running: Running, peers: Peers, so
 
 @web.middleware
 async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer a call that fails with the status of its error, and a message that says why."""
+    """Answer a failed call with the status of its error and a message with the reason."""
     try:
         return await handler(request)
     except tuple(_STATUS) as error:
         status = next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
         _log.info("call refused", path=request.path[:_SHOWN_PATH], status=status, reason=str(error))
-        # Nothing more is read of a call that may not be made.
+        # Nothing more is read from a forbidden call.
         name = "" if isinstance(error, Unauthorized | ForeignPage) else request.query.get("serviceName", "")
         challenge = {str(hdrs.WWW_AUTHENTICATE): "Bearer"} if status == 401 else None
         return reply(refusal(str(error), name), status, challenge)
@@ -98,14 +98,14 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         if error.status < 400:  # a redirect
             raise
         return _in_json(request, error)
-    except Exception as error:  # noqa: BLE001 - the last resort: the client gets an id, the log the rest
+    except Exception as error:  # noqa: BLE001 - the last resort: the client gets an id, the log has the details
         identity = uuid.uuid4().hex[:12]
         _log.error("call failed", id=identity, path=request.path[:_SHOWN_PATH], exc_info=error)
-        return reply(refusal(f"something went wrong here; the log says more under id {identity}"), 500)
+        return reply(refusal(f"internal error; the log has the details under id {identity}"), 500)
 
 
 def _in_json(request: web.Request, error: web.HTTPException) -> web.Response:
-    """What aiohttp refuses, as an answer of ours."""
+    """Return an error of aiohttp as an answer of this API."""
     path = repr(request.path[:_SHOWN_PATH])
     match error:
         case web.HTTPMethodNotAllowed():

@@ -1,4 +1,4 @@
-"""`flowproxy demo`: the origin of the demonstration, alone."""
+"""`flowproxy demo`: the small origin of the demonstration, without the proxy."""
 
 from __future__ import annotations
 

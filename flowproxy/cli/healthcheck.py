@@ -1,4 +1,4 @@
-"""`flowproxy healthcheck`: whether the controller in this container works."""
+"""`flowproxy healthcheck`: checks the controller in this container."""
 
 from __future__ import annotations
 

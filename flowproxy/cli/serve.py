@@ -29,7 +29,7 @@ def serve(demo: bool) -> None:
         settings = read_settings()
         set_up_log(settings.log_format, debug=settings.debug)
         raise_file_limit()
-        os.umask(0o077)  # files and sockets are for us alone, those of HAProxy included
+        os.umask(0o077)  # only this user may use files and sockets, including HAProxy's
     except InvalidSettings as error:
         _print_error(error)
         sys.exit(1)
@@ -39,7 +39,7 @@ def serve(demo: bool) -> None:
 async def _serve(settings: Settings, *, demo: bool) -> NoReturn:
     """Serve until a signal comes, then end the process without waiting for its threads.
 
-    A thread may wait minutes for a name server or a daemon, and everything that must be kept is on the disk by then.
+    A thread may wait minutes for a name server or a daemon. Everything worth keeping is on the disk by then.
     """
     from flowproxy.app import serve as serve_app
     from flowproxy.errors import InvalidSettings, ProxyUnavailable

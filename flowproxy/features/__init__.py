@@ -1,8 +1,7 @@
-"""What a service can ask for, one module for each capability; below is the list of them all, in the order of their
-lines in a backend.
+"""The capabilities of a service, one module for each. FEATURES lists them in the order of their lines in a backend.
 
-A feature says what its parameters are and what they become. It knows neither other services nor a running HAProxy.
-Adding one takes its module, a line in each list below, templates/backend/<name>.cfg.j2, tests and a guide page.
+A feature defines its parameters and what they become. It knows neither other services nor a running HAProxy.
+To add a feature, write its module, a line in each list below, templates/backend/<name>.cfg.j2, tests and a guide page.
 """
 
 from __future__ import annotations
@@ -83,13 +82,13 @@ class DestinationParameters(
     paths.OfDestination,
     templates.OfDestination,
 ):
-    """What all features let a destination ask for."""
+    """The parameters of a destination, of all features."""
 
     index: int = Field(0, exclude=True, description="The number behind the dot; 0 without one.")
 
     @property
     def suffix(self) -> str:
-        """What stands behind the names of its parameters."""
+        """Return the suffix of its parameter names."""
         return f".{self.index}" if self.index else ""
 
 
@@ -107,4 +106,4 @@ class ServiceParameters(
     templates.OfService,
     extra_lines.OfService,
 ):
-    """What all features let a service ask for."""
+    """The parameters of a service, of all features."""

@@ -1,4 +1,4 @@
-"""A certificate that a service brings along."""
+"""A certificate that a service supplies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that must show a certificate."""
+"""Client certificates, which a destination can require."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class OfDestination(Parameters):
 
     verify_client_ssl: Flag = Field(
         False,
-        description="Whether a client certificate that CA_FILE vouches for is required; 403 without.",
+        description="Whether a client certificate signed by an authority of CA_FILE is required; 403 without one.",
         examples=["true"],
     )
 
@@ -28,7 +28,7 @@ class OfDestination(Parameters):
 def _check(_: ServiceParameters, destinations: Destinations, defaults: Defaults) -> Iterable[Problem]:
     asked = any(destination.verify_client_ssl for destination in destinations if destination.req_mode == "http")
     if asked and not defaults.client_certificates:
-        yield Problem("verifyClientSsl", "", "needs the setting CA_FILE, whose authorities vouch for clients")
+        yield Problem("verifyClientSsl", "", "needs the setting CA_FILE, whose authorities sign client certificates")
 
 
 _PROTECTION = Protection(

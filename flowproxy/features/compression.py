@@ -1,4 +1,4 @@
-"""Responses that are compressed on their way to the client."""
+"""Compression of responses."""
 
 from __future__ import annotations
 

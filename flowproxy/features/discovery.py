@@ -9,7 +9,7 @@ from flowproxy.text.values import Address, Flag, Text
 
 
 class OfDestination(Parameters):
-    """Another place than the tasks of the service."""
+    """An address that replaces the tasks of the service."""
 
     outbound_hostname: Address | None = Field(
         None,
@@ -24,7 +24,7 @@ class OfService(Parameters):
     replicas: int | None = Field(
         None,
         ge=0,
-        description="How many tasks the service has. With 0 it loses its route. Set by the listener.",
+        description="How many tasks the service has. With 0 it has no routes. Set by the listener.",
         examples=["2", "3"],
     )
     distribute: Flag = Field(
@@ -37,11 +37,11 @@ class OfService(Parameters):
     )
     discovery_type: Text | None = Field(
         None,
-        description="`vip`: requests go to the service's virtual IP. With anything else they go to its single tasks.",
+        description="`vip`: requests go to the service's virtual IP. Otherwise they go to its tasks directly.",
         examples=["vip"],
     )
     check_resolvers: Flag = Field(
-        False, description="Without effect: Flowproxy looks names up itself.", examples=["true"]
+        False, description="Has no effect: Flowproxy resolves names itself.", examples=["true"]
     )
 
 

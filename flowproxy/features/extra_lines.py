@@ -1,4 +1,4 @@
-"""Lines of HAProxy configuration that the service writes itself."""
+"""HAProxy configuration that a service supplies for its backend."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flowproxy.text.values import Lines
 
 
 def _extra(value: str) -> str:
-    """Lines of a backend, which cannot begin another section or reach a local socket."""
+    """Return lines of a backend. Raises ValueError if they begin another section or use a local socket."""
     for line in value.splitlines():
         if keyword(line) in SECTIONS:
             raise ValueError(f"{line[:80]!r} begins a section; give lines of a backend")

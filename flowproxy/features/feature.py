@@ -1,4 +1,4 @@
-"""What a feature says about itself, so that the rest of Flowproxy need not know it by name."""
+"""The description of a feature, which lets the rest of Flowproxy work without knowing any feature by name."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from pydantic.alias_generators import to_camel
 from flowproxy.errors import Problem
 from flowproxy.text.lines import Level
 
-if TYPE_CHECKING:  # they are composed of the features
+if TYPE_CHECKING:  # these are composed of the features
     from flowproxy.features import DestinationParameters, ServiceParameters
 
-MOST_VALUES = 200  # that are compared one after the other, rather than found in an index
+MOST_VALUES = 200  # compared one by one rather than found in an index
 
 
 class Parameters(BaseModel):
-    """Frozen values that are written camelCase outside."""
+    """Frozen values whose public names are in camelCase."""
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="forbid")
 
     @classmethod
     def by_public_name(cls) -> dict[str, str]:
-        """Return public parameter name -> field name."""
+        """Return the field names by public parameter name."""
         return {field.alias or name: name for name, field in cls.model_fields.items()}
 
 
 class Defaults(NamedTuple):
-    """What the settings say for every service: SEPARATOR, HTTPS_ONLY, SERVICE_DOMAIN_ALGO, DEFAULT_REQ_MODE.
+    """The settings that apply to every service: SEPARATOR, HTTPS_ONLY, SERVICE_DOMAIN_ALGO, DEFAULT_REQ_MODE.
 
-    `raw`: what HAProxy configuration the service may write itself (FLOWPROXY_RAW_CONFIG).
+    `raw`: the HAProxy configuration that a service may supply (FLOWPROXY_RAW_CONFIG).
     `users`: the names in USERS that have a password; `secret_users`: those of each secret `dfp_users_<name>`, None
     where the secrets are not known. Both in lower case.
     `client_certificates`: whether HAProxy asks clients for a certificate (CA_FILE).
-    `proxies_known`: whether the operator said which proxies stand in front (FLOWPROXY_TRUSTED_PROXIES).
+    `proxies_known`: whether the operator has named the proxies in front (FLOWPROXY_TRUSTED_PROXIES).
     """
 
     separator: str = ","
@@ -53,19 +53,19 @@ class Defaults(NamedTuple):
 
 
 class Change(StrEnum):
-    """What brings another value of a parameter into a running HAProxy."""
+    """How a changed value of a parameter reaches a running HAProxy."""
 
     NOTHING = "nothing"  # HAProxy does not see it
     MAP = "map"  # commands that change entries of maps
     SERVER = "server"  # commands that change servers
-    RELOAD = "reload"  # a new worker, unless a spare backend stands in
+    RELOAD = "reload"  # a new worker, unless a spare backend is used
 
 
 class Raw(NamedTuple):
     """How a parameter that takes HAProxy's language is checked where FLOWPROXY_RAW_CONFIG is not `all`.
 
-    `check` raises ValueError for what `safe` does not allow; without it nothing is allowed. `is_configuration` tells
-    values that `none` refuses from those that are checked at every level.
+    `check` raises ValueError for what `safe` does not allow; without it nothing is allowed. `is_configuration`
+    distinguishes values that `none` refuses from those that are checked at every level.
     """
 
     check: Callable[[str], None] | None
@@ -73,7 +73,7 @@ class Raw(NamedTuple):
 
 
 class Protection(NamedTuple):
-    """What a feature turns requests away by.
+    """How a feature turns requests away.
 
     `level` is equal for destinations that are protected alike. `is_better` says whether the first of two destinations
     turns away a request that the second takes.
@@ -96,19 +96,19 @@ class Feature:
 
     Attributes:
         service, destination: its parameters.
-        modes: the kinds of backends that have its lines, of templates/backend/<name>.cfg.j2.
-        change: what another value costs; `changes` say so for parameters that differ.
+        modes: the kinds of backends that contain the lines of templates/backend/<name>.cfg.j2.
+        change: the cost of a changed value; `changes` has the parameters that differ.
         server_options: words of the server lines of a destination.
         values: what HAProxy looks up while it runs, by slot; lines find it with `value(slot)`. There are neither
             spaces nor `#` in it.
-        check: mistakes across fields, when each field alone is right. warn: what its author probably meant otherwise.
-        most: how many values a list may have, or words a text, that HAProxy goes through one by one.
-        raw: parameters that take HAProxy's language.
+        check: mistakes across fields that are each valid alone. warn: what the author probably did not mean.
+        most: the maximum number of values or words that HAProxy compares one by one.
+        raw: parameters that contain HAProxy's language.
         protection: how the destinations of a service may differ in whom they let in.
-        protects: parameters whose misspelling would open a route; `guesses` are words, in lower case and without what
-            separates words, that somebody may take for one of them.
-        old_names: old name -> today's, for the reference and the log; `modern` translates them: given all parameters
-            and the separator of lists, what they are today.
+        protects: parameters whose misspelling would open a route; `guesses` are wrong names for them, in lower case
+            and without separators.
+        old_names: current names by old name, for the reference and the log; `modern` translates all parameters,
+            given the separator of lists, to current ones.
     """
 
     name: str
@@ -131,10 +131,10 @@ class Feature:
 
     @cached_property
     def parameters(self) -> Mapping[str, str]:
-        """Public name -> field name."""
+        """Return the field names by public parameter name."""
         groups = [group for group in (self.service, self.destination) if group is not None]
         return {public: name for group in groups for public, name in group.by_public_name().items()}
 
     def cost(self, parameter: str) -> Change:
-        """Return what another value of the parameter costs."""
+        """Return the cost of a changed value of the parameter."""
         return self.changes.get(parameter, self.change)

@@ -1,4 +1,4 @@
-"""Headers that requests and responses get or lose."""
+"""Headers that are added to, set in or deleted from requests and responses."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _modern(parameters: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def fixed_value(header: str) -> str | None:
-    """Return the value of `Name value`, as HAProxy reads it, when there is neither a format nor a condition."""
+    """Return the value of `Name value`, as HAProxy reads it, if it has neither a format nor a condition."""
     try:
         words = texts_of(header)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Requests and connections of a service in the log."""
+"""Logging of the requests and connections of a service."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class OfService(Parameters):
     debug: Flag = Field(False, description="Whether requests of this service are logged.", examples=["true"])
     debug_format: Line | None = Field(
         None,
-        description="HAProxy's log-format on the tcp or sni ports of this service, where all services of the port agree"
-        " on it and it is no port of http routes.",
+        description="HAProxy's log-format on the tcp or sni ports of this service, if all services of the port agree"
+        " on it and the port has no http routes.",
         examples=["%ci %s", "%ci %b"],
     )
 

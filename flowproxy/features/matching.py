@@ -1,4 +1,4 @@
-"""Which requests a service gets: hosts, paths, ports and what else a request must have."""
+"""Which requests a service receives: hosts, paths, ports and other conditions."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ DomainAlgo = Annotated[
 
 
 class OfDestination(Parameters):
-    """Which requests are for a destination, and the ports of the service that get them."""
+    """Which requests a destination receives, and on which ports of the service."""
 
     req_mode: Annotated[
         Literal["http", "tcp", "sni"], BeforeValidator(lambda v: v.lower() if isinstance(v, str) else v)
@@ -88,7 +88,7 @@ class OfDestination(Parameters):
     )
     service_path_exclude: tuple[str, ...] = Field(
         (),
-        description="Paths that are not for this destination although servicePath covers them.",
+        description="Paths that this destination does not receive although servicePath covers them.",
         examples=["/shop/admin", "/shop/internal"],
     )
     path_type: PathType = Field(
@@ -174,12 +174,12 @@ FEATURE = Feature(
         "servicePath": Change.MAP,
         "serviceDomain": Change.MAP,
         "shareHost": Change.NOTHING,
-        # The backend has another name: a spare one stands in.
+        # The backend has another name: a spare one is used.
         "port": Change.SERVER,
         "aclName": Change.SERVER,
     },
     warn=_warn,
-    most={"serviceHeader": 40, "userAgent": MOST_VALUES},  # a rule has place for 64 words
+    most={"serviceHeader": 40, "userAgent": MOST_VALUES},  # a line of configuration has room for 64 words
     protects=frozenset({"serviceHeader", "servicePathExclude"}),
     guesses={
         **dict.fromkeys(

@@ -1,4 +1,4 @@
-"""How large the body of a request may be."""
+"""The maximum size of a request body."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LARGEST = 1 << 50
 
 
 def size_in_bytes(value: str) -> int:
-    """Return the bytes of a size such as 500, 500b, 64k, 10m or 2g. Raises ValueError."""
+    """Return the number of bytes of a size such as 500, 500b, 64k, 10m or 2g. Raises ValueError."""
     found = _SIZE.fullmatch(value)
     size = int(found["number"]) * _UNITS[found["unit"].lower()] if found else None
     if size is None or size > _LARGEST:

@@ -1,4 +1,4 @@
-"""Which HTTP methods a destination takes."""
+"""The HTTP methods that a destination accepts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class OfDestination(Parameters):
-    """Methods that are taken, and methods that are not."""
+    """Methods that are accepted, and methods that are refused."""
 
     allowed_methods: tuple[Method, ...] = Field(
         (), description="HTTP methods; all others are answered with 403.", examples=["GET,HEAD", "GET"]

@@ -43,7 +43,7 @@ class OfDestination(Parameters):
 
 
 def _modern(parameters: Mapping[str, str]) -> Mapping[str, str]:
-    """The old pair of parameters comes first, everywhere."""
+    """Put the old pair of parameters first, at every destination."""
     search = parameters.get("reqPathSearch")
     if not search:
         return {}

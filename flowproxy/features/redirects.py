@@ -30,7 +30,7 @@ RedirectCode = Annotated[int, AfterValidator(lambda v: one_of(v, (301, 302, 303,
 
 
 class OfDestination(Parameters):
-    """Requests that are sent elsewhere, or denied because they came over plain HTTP."""
+    """Requests that are redirected, or denied because they came over plain HTTP."""
 
     https_only: Flag = Field(False, description="Whether plain HTTP is redirected to HTTPS.", examples=["true"])
     https_redirect_code: RedirectCode | None = Field(
@@ -62,7 +62,7 @@ class OfService(Parameters):
 
 
 def _warn(service: ServiceParameters, _: Destinations, defaults: Defaults) -> Iterable[str]:
-    """Which parameters believe a header that any client may send."""
+    """Yield a warning for each parameter that trusts a header that any client may send."""
     believing = {
         "redirectWhenHttpProto": service.redirect_when_http_proto,
         "redirectUnlessHttpsProto": service.redirect_unless_https_proto,
@@ -70,13 +70,13 @@ def _warn(service: ServiceParameters, _: Destinations, defaults: Defaults) -> It
     for name, asked in believing.items():
         if asked and not defaults.proxies_known:
             yield (
-                f"{name} believes the header X-Forwarded-Proto of any client;"
+                f"{name} trusts the header X-Forwarded-Proto of any client;"
                 " set FLOWPROXY_TRUSTED_PROXIES to the networks of the load balancers in front"
             )
 
 
 def _values(service: ServiceParameters, destination: DestinationParameters) -> Mapping[str, str]:
-    """The status of redirects to HTTPS, and the domain that others are redirected to."""
+    """Return the status of redirects to HTTPS, and the domain that others are redirected to."""
     found = {}
     to_https = destination.https_only or service.redirect_when_http_proto or service.redirect_unless_https_proto
     if to_https and destination.https_redirect_code:

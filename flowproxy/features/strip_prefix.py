@@ -1,4 +1,4 @@
-"""Services that do not know the path below which they are published."""
+"""Removal of the path prefix under which a service is published."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _MOST_DEPTHS = 10  # different numbers of segments, each of which has lines of i
 
 
 class OfDestination(Parameters):
-    """Whether the path that led to a destination is taken away."""
+    """Whether the path that led to a destination is removed."""
 
     strip_prefix: Flag = Field(
         False,
-        description="Whether the service gets paths without the `servicePath` that matched, which it is told in"
+        description="Whether the `servicePath` that matched is removed from the path. The service receives it in"
         " `X-Forwarded-Prefix`. For `pathType` `path_beg` and `path`.",
         examples=["true"],
     )
 
 
 def prefixes(destination: DestinationParameters) -> Mapping[str, int]:
-    """Return what is taken away, each with its number of segments."""
+    """Return the prefixes that are removed, each with its number of segments."""
     found = [path.rstrip("/") for path in destination.service_path]
     return {prefix: prefix.count("/") for prefix in found}
 
@@ -45,14 +45,14 @@ def _check(_: ServiceParameters, destinations: Destinations, __: Defaults) -> It
             rule = f"needs pathType path_beg or path; with {destination.path_type} no part of the path is its beginning"
             yield Problem(name, "", rule)
         elif not destination.service_path or "" in prefixes(destination):
-            yield Problem(name, "", f"needs a servicePath other than /; set {name}=false where nothing is to go")
+            yield Problem(name, "", f"needs a servicePath other than /; set {name}=false to remove nothing")
         elif len(set(prefixes(destination).values())) > _MOST_DEPTHS:
             rule = f"the paths have more than {_MOST_DEPTHS} different numbers of segments; divide them among services"
             yield Problem(name, "", rule)
 
 
 def _values(_: ServiceParameters, destination: DestinationParameters) -> Mapping[str, str]:
-    """The segments of each prefix. A slash behind it keeps /shop from being found in /shopping."""
+    """Return the segments of each prefix. The trailing slash keeps /shop from matching /shopping."""
     if not destination.strip_prefix:
         return {}
     return {f"{prefix}/": str(segments) for prefix, segments in prefixes(destination).items()}

@@ -1,4 +1,4 @@
-"""Plain connections: groups of services on one port, and the patience with clients."""
+"""TCP connections: groups of services on one port, and the timeout of clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Templates of the service's own, instead of the lines and sections that Flowproxy writes."""
+"""Custom templates, which replace the lines and sections that Flowproxy writes."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class OfDestination(Parameters):
 
 
 def _values(_: ServiceParameters, destination: DestinationParameters) -> Mapping[str, str]:
-    """Milliseconds. HAProxy sets the times of a request while it handles it, but not those of a connection of tcp."""
+    """Return milliseconds. HAProxy can set the timeouts of a request at run time, but not those of a tcp connection."""
     if destination.req_mode != "http":
         return {}
     asked = {"timeoutServer": destination.timeout_server, "timeoutTunnel": destination.timeout_tunnel}
@@ -46,7 +46,7 @@ def _values(_: ServiceParameters, destination: DestinationParameters) -> Mapping
 
 
 def _milliseconds(duration: str) -> int:
-    """Rounded up, as HAProxy does."""
+    """Return milliseconds, rounded up as HAProxy does."""
     number = duration.rstrip("usmhd")
     return -(-int(number) * _UNITS_US[duration.removeprefix(number)] // 1000)
 

@@ -1,4 +1,4 @@
-"""How HAProxy speaks to the servers of a service, and whether it checks them."""
+"""The protocol between HAProxy and the servers of a service, and their health checks."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class OfDestination(Parameters):
 
     service_protocol: Literal["http1", "h2"] = Field(
         "http1",
-        description="What the service speaks: `h2` for HTTP/2 without an upgrade, as gRPC does.",
+        description="The protocol of the service: `h2` for HTTP/2 without an upgrade, as gRPC uses it.",
         examples=["h2"],
     )
     ssl_verify_none: Flag = Field(
         False,
-        description="Whether to speak TLS to the service, without checking its certificate.",
+        description="Whether to use TLS to the service, without verifying its certificate.",
         examples=["true"],
     )
     check_tcp: Flag = Field(
@@ -32,9 +32,10 @@ class OfDestination(Parameters):
     )
 
 
-# Seldom at rest; soon when a connection failed or the server is down (configuration manual, 5.2). A server that drops
-# all packets is down when one check has taken `timeout connect`; one that is down for no reason is back with the next
-# check. A server that is added while others serve gets its first check, and so its first request, after `downinter`.
+# Rare in normal operation; soon after a connection failed or while the server is down (configuration manual, 5.2).
+# A server that drops all packets is down when one check has taken `timeout connect`; one that is down for no reason is
+# back with the next check. A server that is added while others serve gets its first check, and so its first request,
+# after `downinter`.
 _CHECK = "check inter 30s fastinter 200ms downinter 20ms fall 1 rise 1 observe layer4 error-limit 1 on-error fastinter"
 
 

@@ -83,7 +83,7 @@ def _without_password(
         return
     named = list(parse_users(service.users, encrypted=service.users_pass_encrypted))
     if not named:
-        yield Problem("users", "", "names nobody; write name:password")
+        yield Problem("users", "", "holds no user; write name:password")
     lacking = [name for name, password, _ in named if not password and name.lower() not in with_password]
     if lacking:
         where = f"the secret dfp_users_{secret}" if secret is not None else "the setting USERS"

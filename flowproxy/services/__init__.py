@@ -1,5 +1,4 @@
-"""What somebody asked for: parameters become a `Service`, or a list of problems, and the registry holds the wanted
-ones.
+"""Services: parameters become a `Service` or a list of problems, and the registry holds the wanted services.
 
-It knows no HAProxy process and no HTTP; the store is its only I/O.
+The package knows no HAProxy process and no HTTP; the store is its only I/O.
 """

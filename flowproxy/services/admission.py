@@ -1,4 +1,4 @@
-"""The one door to the registry: whatever a source asks for is parsed, judged, logged and entered here.
+"""The only way into the registry: the requests of all sources are parsed, checked, logged and entered here.
 
 Swarm, environment, demo, an old listener, API calls, other replicas and the saved state hand over the same
 `ServiceRequest`, and get the same service, refusals, warnings and log.
@@ -20,11 +20,11 @@ from flowproxy.services.registry import Entry, Origin, Registry
 
 _log = structlog.get_logger(__name__)
 
-_REMEMBERED = 10_000  # deprecated parameters that were logged; callers choose the names
+_REMEMBERED = 10_000  # logged deprecated parameters; bounded because callers choose the names
 
 
 class Channel(StrEnum):
-    """How a request arrives, which says who hears of a refusal and what HAProxy configuration it may hold."""
+    """How a request arrives: decides who receives a refusal and which HAProxy configuration is allowed."""
 
     LISTED = "listed"  # by a source that waits for no answer: a refusal is recorded for the service
     CALLED = "called"  # by a client of the API, which gets the refusal as its answer; nothing is recorded
@@ -32,7 +32,7 @@ class Channel(StrEnum):
 
 
 class ServiceRequest(NamedTuple):
-    """What a source asks for, in the words of `Entry`."""
+    """The request of a source; the fields are those of `Entry`."""
 
     origin: Origin
     created: float
@@ -43,10 +43,10 @@ class ServiceRequest(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What the settings say for all services.
+    """The settings that apply to all services.
 
-    `listed` are the defaults of each origin, `called` those of services that come by a call. `takes` says whether a
-    service is for this proxy, among several that share a Swarm.
+    `listed` are the defaults of each origin, `called` those of services that come by a call. `takes` returns
+    whether a service is for this proxy, if several share a Swarm.
     """
 
     listed: Mapping[Origin, Defaults]
@@ -63,9 +63,9 @@ class Admission:
         self._logged: set[tuple[str, str]] = set()
 
     def examine(self, request: ServiceRequest) -> Service:
-        """Return the service that is asked for. Deprecated names are logged, once for each service.
+        """Return the requested service. Deprecated names are logged once for each service.
 
-        Raises InvalidService with all that is wrong, Untrusted for HAProxy configuration that is not taken from there.
+        Raises InvalidService with all problems, Untrusted for HAProxy configuration that the channel does not allow.
         """
         self._log_deprecated(request)
         is_listed = request.channel == Channel.LISTED
@@ -82,7 +82,7 @@ class Admission:
         outranks this one describes the service differently.
         """
         name = service.service_name
-        # What another replica took is taken here too: replicas decide alike.
+        # What another replica accepted is accepted here too, so that all replicas agree.
         if request.channel != Channel.REPLICATED and not self.is_wanted(service):
             return self.withdraw(name, request.origin, at=request.changed or None)
         known = self.registry.get(name)
@@ -95,11 +95,11 @@ class Admission:
         return generation
 
     def admit(self, request: ServiceRequest) -> int:
-        """Examine and enter. Raises InvalidService, OwnedElsewhere."""
+        """Examine and enter a service. Raises InvalidService, OwnedElsewhere."""
         return self.enter(request, self.examine(request))
 
     def admit_listed(self, request: ServiceRequest) -> bool:
-        """Admit a service of a source that waits for no answer, and return whether it is as it was asked for.
+        """Admit a service of a source that waits for no answer; return whether it was accepted.
 
         A refusal is logged and recorded; the last good version of the service stays.
         """
@@ -116,11 +116,11 @@ class Admission:
         return True
 
     def withdraw(self, name: str, origin: Origin, at: float | None = None) -> int:
-        """Remove a service that its source does not want any more; return the generation without it.
+        """Remove a service that its source no longer wants; return the generation without it.
 
         Args:
-            at: when a call asked for it, in seconds since 1970; None for a source that only lists: what another source
-                describes stays then.
+            at: when a call asked for it, in seconds since 1970; None for a source that only lists: then a
+                service of another source stays.
 
         Raises OwnedElsewhere when a call asks for it and a source that outranks it describes the service.
         """
@@ -130,7 +130,7 @@ class Admission:
         return self.registry.remove(name, origin, at)
 
     def _is_known(self, request: ServiceRequest) -> bool:
-        """Whether the registry holds just this: a source lists all its services again and again."""
+        """Return whether the registry holds exactly this: a source lists all its services repeatedly."""
         name = name_in(request.parameters)
         known = self.registry.get(name)
         return known is not None and known[1:5] == request[:4] and not self.registry.refusal(name)

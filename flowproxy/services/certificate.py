@@ -1,4 +1,4 @@
-"""A certificate with its chain and key, checked before HAProxy is given it."""
+"""A certificate with its chain and key, checked before HAProxy loads it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from flowproxy.errors import InvalidCertificate
 
 _NAME = re.compile(r"[A-Za-z0-9*_][A-Za-z0-9*_.-]{0,200}")
 _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
-# What the library raises for a certificate that it cannot read, an extension or a name in it included.
+# What the library raises for a certificate, an extension or a name that it cannot read.
 _UNREADABLE = (
     ValueError,
     TypeError,
@@ -37,7 +37,7 @@ _UNREADABLE = (
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
 )
-# Reading takes the thread that answers calls, and each handshake a thread that carries traffic.
+# Reading blocks the thread that answers calls, and each handshake a thread that carries traffic.
 _MOST_RSA_BITS = 4096
 _LONGEST_KEY, _LONGEST_PEM, _MOST_BLOCKS = 4_200, 100_000, 50  # characters, and parts of the PEM; RSA 4096 has 3,300
 _LEAST_RSA_BITS, _LEAST_EC_BITS = 2048, 224  # OpenSSL's security level 2, which distributions choose
@@ -54,14 +54,14 @@ class Certificate(NamedTuple):
 
     @property
     def chain(self) -> str:
-        """Without the key."""
+        """Return the certificates without the key."""
         blocks = (found[0] for found in _BLOCK.finditer(self.pem) if found[1] == "CERTIFICATE")
         return "".join(f"{block}\n" for block in blocks)
 
 
 @lru_cache(maxsize=4096)
 def read_certificate(name: str, content: str) -> Certificate:
-    """Checks a PEM file: certificate first, then its chain, the key anywhere. Raises InvalidCertificate."""
+    """Parse a PEM file: certificate first, then its chain, the key anywhere. Raises InvalidCertificate."""
     if not _NAME.fullmatch(name):
         raise InvalidCertificate(f"certificate {name!r}: its name must be letters, digits, '*', '_', '.' or '-'")
     _require_small(name, content)
@@ -79,7 +79,7 @@ def read_certificate(name: str, content: str) -> Certificate:
         leaf, *_ = x509.load_pem_x509_certificates("\n".join(chain).encode())
         public_key = leaf.public_key()
         _require_quick(name, public_key)
-        # Whether its numbers are primes takes long to see; that they fit each other and the certificate does not.
+        # Checking that its numbers are primes is slow; checking that they match each other and the certificate is not.
         key = load_pem_private_key(keys[0].encode(), None, unsafe_skip_rsa_key_validation=True)
         form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         fits = public_key.public_bytes(*form) == key.public_key().public_bytes(*form) and _is_whole(key)
@@ -95,7 +95,7 @@ def read_certificate(name: str, content: str) -> Certificate:
 
 
 def _require_small(name: str, content: str) -> None:
-    """Raise InvalidCertificate for a PEM that would take long to take apart."""
+    """Raise InvalidCertificate for a PEM that would take long to parse."""
     if len(content) > _LONGEST_PEM:
         rule = f"it has {len(content)} characters; at most {_LONGEST_PEM} are read"
         raise InvalidCertificate(f"certificate {name}: {rule}")
@@ -112,7 +112,7 @@ def _require_quick(name: str, key: CertificatePublicKeyTypes) -> None:
 
 
 def _is_whole(key: PrivateKeyTypes) -> bool:
-    """Whether the numbers of an RSA key fit each other."""
+    """Return whether the numbers of an RSA key match each other."""
     if not isinstance(key, rsa.RSAPrivateKey):
         return True
     numbers = key.private_numbers()
@@ -128,7 +128,7 @@ def _is_whole(key: PrivateKeyTypes) -> bool:
 
 @lru_cache(maxsize=1)
 def sound_pem() -> str:
-    """Return a self-signed certificate with its key that nothing is wrong with, for comparison with others."""
+    """Return a valid self-signed certificate with its key, for comparison with others."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "flowproxy.invalid")])
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
@@ -140,7 +140,7 @@ def sound_pem() -> str:
 
 
 def weaknesses(certificate: Certificate) -> list[str]:
-    """Return, in words, what is too weak for OpenSSL's usual security level in a certificate and its chain."""
+    """Return descriptions of what is too weak for OpenSSL's usual security level in a certificate and its chain."""
     found = []
     for number, one in enumerate(x509.load_pem_x509_certificates(certificate.pem.encode()), 1):
         which = "its certificate" if number == 1 else f"certificate {number} of its chain"
@@ -157,8 +157,8 @@ def weaknesses(certificate: Certificate) -> list[str]:
 
 
 def in_order(certificates: Iterable[Certificate], preferred: Sequence[str]) -> list[str]:
-    """Return their names: those of the folder by name, then those of services as they are given, but first what
-    PREFERRED_CERTIFICATE matches. Clients without a server name get the first."""
+    """Return the names in order: first what PREFERRED_CERTIFICATE matches, then those of the folder by name, then those
+    of services as given. Clients without a server name get the first."""
     ranked = sorted(certificates, key=lambda one: (one.of_service, "" if one.of_service else one.name))
     listed = [certificate.name for certificate in ranked]
     first = [name for pattern in preferred for name in listed if fnmatch.fnmatchcase(name, pattern.replace("[", "[[]"))]

@@ -1,4 +1,4 @@
-"""What one service may ask for altogether: patterns, values of a list, and the size of what is generated from them."""
+"""The limits of one service: patterns, values of a list, and the size of the generated configuration."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _PLAIN = Destination()
 
 
 class _Compared(NamedTuple):
-    """Values of one parameter that HAProxy compares with texts of at most `longest` characters: regular expressions, or
+    """The values of one parameter, which HAProxy compares with texts of at most `longest` characters: expressions, or
     texts that are `searched` for."""
 
     parameter: str
@@ -54,7 +54,7 @@ class _Compared(NamedTuple):
 
 
 class _Work(NamedTuple):
-    """What one parameter has HAProxy do for a request. `number` and `length` are those of its regular expressions."""
+    """The work of HAProxy for one parameter per request. `number` and `length` are those of its expressions."""
 
     parameter: str
     steps: int
@@ -64,7 +64,7 @@ class _Work(NamedTuple):
 
 
 def exceeded(service: Service, destinations: Iterable[Destination]) -> list[Problem]:
-    """Return what a service asks too much of, each with the parameter and its limit."""
+    """Return a problem for each limit that a service exceeds, with the parameter and the limit."""
     destinations = tuple(destinations)
     sizes = [
         *_too_many_values(service, destinations),
@@ -100,12 +100,12 @@ def _too_many_values(service: Service, destinations: Iterable[Destination]) -> I
 
 
 def _items(value: Sequence[object] | str | None) -> Sized:
-    """The values of a list, or the words of a text."""
+    """Return the values of a list, or the words of a text."""
     return value.split() if isinstance(value, str) else value or ()
 
 
 def _too_costly_users(service: Service) -> Iterable[Problem]:
-    """What the service writes itself; secrets and settings are the operator's."""
+    """Yield problems of the users that the service itself gives; secrets and settings are the operator's."""
     named = list(parse_users(service.users or "", encrypted=service.users_pass_encrypted))
     most = MOST_HASHES if service.users_pass_encrypted else MOST_USERS
     if len(named) > most:
@@ -148,7 +148,7 @@ def _too_many_depths(destinations: Iterable[Destination]) -> Iterable[Problem]:
 def _too_many_ports(destinations: Iterable[Destination]) -> Iterable[Problem]:
     ports = {destination.src_port for destination in destinations if destination.req_mode != "http"}
     if len(ports) > MOST_PORTS:
-        yield Problem("srcPort", "", f"these are {len(ports)} ports of their own; a service has at most {MOST_PORTS}")
+        yield Problem("srcPort", "", f"these are {len(ports)} separate ports; a service has at most {MOST_PORTS}")
 
 
 def _too_much_generated(destinations: tuple[Destination, ...]) -> Iterable[Problem]:
@@ -210,9 +210,9 @@ def _has_conditions(destination: Destination) -> bool:
 
 
 def _too_costly(service: Service, destinations: tuple[Destination, ...]) -> Iterable[Problem]:
-    """A request may meet all that routes depend on, and the rewrites of one destination.
+    """A request may meet all conditions of the routes, and the rewrites of one destination.
 
-    How many patterns there are is known at once, what they cost is not: so that comes second.
+    The number of patterns is known at once, but their cost is not, so the cost is checked second.
     """
     for measure in (_counted, _measured):
         deciding: list[_Work] = []
@@ -243,7 +243,7 @@ def _too_much(deciding: Collection[_Work], rewriting: Collection[_Work]) -> Prob
 
 
 def _beyond(known: Iterable[_Work], most: int, most_steps: int, whose: str) -> Problem | None:
-    """The first parameter with which the work is more than it may be altogether."""
+    """Yield the first parameter with which the total work exceeds its limit."""
     number = length = steps = 0
     for work in known:
         number, length, steps = number + work.number, length + work.length, steps + work.steps
@@ -261,11 +261,11 @@ def _beyond(known: Iterable[_Work], most: int, most_steps: int, whose: str) -> P
 
 
 def _deciding(service: Service, destination: Destination) -> Iterable[_Compared]:
-    """What a destination has compared with each request that its routes may be for."""
+    """Yield what a destination compares with each request that its routes may match."""
     suffix, domains = destination.suffix, destination.service_domain
     if destination.user_agent:
         yield _Compared(f"userAgent{suffix}", destination.user_agent, LONGEST_AGENT, searched=True)
-    is_sni = destination.req_mode == "sni"  # whose connections come to a port of its own
+    is_sni = destination.req_mode == "sni"  # its connections come to a separate port
     method = _method(destination.path_type) or ""
     for name, paths in (
         ("servicePath", destination.service_path),
@@ -289,7 +289,7 @@ def _rewriting(destination: Destination) -> Iterable[_Compared]:
 
 
 class _NotTaken(Exception):
-    """A pattern whose work cannot be bounded."""
+    """Yield patterns whose work cannot be bounded."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -297,7 +297,7 @@ class _NotTaken(Exception):
 
 
 def _counted(compared: _Compared) -> _Work:
-    """Without the steps, which take long to reckon."""
+    """Return the work without the steps, which are slow to compute."""
     if compared.searched:
         return _Work(compared.parameter, 0)
     number, length = len(compared.values), _length(compared.values)
@@ -318,7 +318,7 @@ def _measured(compared: _Compared) -> _Work:
 
 
 def _method(comparison: str | None) -> str | None:
-    """The matching method in a pathType or a serviceDomainAlgo, if it is not for equal texts."""
+    """Return the matching method in a pathType or a serviceDomainAlgo, unless it is equality."""
     found = re.search(r"(?:hdr|path)_([a-z]+)|-m +(\w+)", comparison or "")
     method = (found[1] or found[2]) if found else None
     return None if method == "str" else method

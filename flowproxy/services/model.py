@@ -1,4 +1,4 @@
-"""What one service asks for: the parameters of all features, under its name.
+"""One service: the parameters of all features, under its name.
 
 Docker Flow Proxy's parameters keep their names and meaning. The field names are the snake_case of the public parameter
 names, which are the aliases. Every field's description is its documentation (flowproxy/features).
@@ -22,24 +22,24 @@ class Destination(DestinationParameters):
 
 
 class Service(ServiceParameters):
-    """What one Swarm service, API call or environment block asked for."""
+    """What one Swarm service, API call or environment block asks for."""
 
     service_name: Name = Field(
         description="The name of the Swarm service. For labels it is taken from the service itself.",
         examples=["shop"],
     )
     destinations: tuple[Destination, ...] = Field((), exclude=True)
-    ignored: tuple[str, ...] = Field((), exclude=True, description="Names of parameters that mean nothing here.")
-    warnings: tuple[str, ...] = Field((), exclude=True, description="What its author probably meant otherwise.")
+    ignored: tuple[str, ...] = Field((), exclude=True, description="Names of unknown parameters.")
+    warnings: tuple[str, ...] = Field((), exclude=True, description="What the author probably did not mean.")
 
     def asks_the_same(self, other: Service) -> bool:
-        """Whether two differ at most in what means nothing here."""
+        """Return whether two services differ at most in unknown parameters."""
         nothing = {"ignored": (), "warnings": (), "distribute": False, "replicas": None}
         return self.model_copy(update=nothing) == other.model_copy(update=nothing)
 
     @cached_property
     def has_ports(self) -> bool:
-        """Whether some destination listens on a port of its own."""
+        """Return whether a destination listens on a separate port."""
         return any(destination.req_mode != "http" for destination in self.destinations)
 
     @property
@@ -51,16 +51,16 @@ class Service(ServiceParameters):
         return (self.discovery_type or "").lower() == "vip"
 
     def hosts(self) -> frozenset[str]:
-        """The names whose addresses its requests go to; an IP address needs no looking up."""
+        """Return the host names that its requests go to; IP addresses need no resolution."""
         sending = (destination for destination in self.destinations if destination.port or destination.https_port)
         hosts = (destination.outbound_hostname or self.service_name for destination in sending)
         return frozenset(host for host in hosts if not is_address(host))
 
 
 class Candidate(NamedTuple):
-    """A service with what decides between equals: when it first appeared, in seconds since 1970.
+    """A service with its age, which decides between equal claims: when it first appeared, in seconds since 1970.
 
-    `owner` is who answers for it: its stack, or the environment; empty where it answers for itself alone.
+    `owner` is its stack, or the environment; empty for a service without either.
     """
 
     service: Service
@@ -69,41 +69,41 @@ class Candidate(NamedTuple):
 
     @property
     def age(self) -> tuple[float, str]:
-        """Sorts the oldest first."""
+        """Return a sort key: the oldest first."""
         return (self.created, self.service.service_name)
 
     @property
     def owned_by(self) -> str:
         """In words."""
-        return self.owner or f"service {self.service.service_name}, which is of no stack"
+        return self.owner or f"service {self.service.service_name}, which has no stack"
 
     @property
     def seniority(self) -> tuple[bool, str, float, str]:
-        """Sorts equals: an explicit aclName, then the older, then the name."""
+        """Return the sort key of equal claims: an explicit aclName, then the age, then the name."""
         acl = self.service.acl_name
         return (acl is None, acl or "", self.created, self.service.service_name)
 
     def is_beside(self, other: Candidate) -> bool:
-        """Whether both have one owner."""
+        """Return whether both have the same owner."""
         same = self.service.service_name == other.service.service_name
         return same or (bool(self.owner) and self.owner == other.owner)
 
 
 class Endpoint(NamedTuple):
-    """Where one task, or one address of a host name, is reached. The same name always means the same address."""
+    """The address of one task, or one address of a host name. The same name always means the same address."""
 
     name: str
     address: str
 
     @classmethod
     def of_address(cls, address: str) -> Endpoint:
-        """The endpoint of an address that has no name of its own."""
+        """Return the endpoint of an address that has no name."""
         return cls(address.replace(":", "-"), address)
 
 
 @lru_cache(maxsize=4096)
 def is_address(host: str) -> bool:
-    """Whether a host is an IP address rather than a name."""
+    """Return whether a host is an IP address rather than a name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -112,5 +112,5 @@ def is_address(host: str) -> bool:
 
 
 def public(model: Parameters) -> dict[str, Any]:
-    """The parameters of a model under their public names, as JSON values."""
+    """Return the parameters of a model under their public names, as JSON values."""
     return model.model_dump(by_alias=True, mode="json")

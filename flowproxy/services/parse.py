@@ -1,4 +1,4 @@
-"""Flat names to a Service: labels, query strings and environment blocks all arrive as {str: str}."""
+"""Parses flat parameters into a Service: labels, query strings and environment blocks all arrive as {str: str}."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ SERVICE_PARAMETERS = {"serviceName": "service_name"} | {
 DESTINATION_PARAMETERS = {
     public: field for f in FEATURES if f.destination for public, field in f.destination.by_public_name().items()
 }
-# Docker Flow Proxy reads the parameters of a service, though not those of a destination, whatever their case.
+# Docker Flow Proxy ignores the case of a service's parameters, but not of a destination's.
 _ANY_CASE = {name.lower(): name for name in SERVICE_PARAMETERS}
-# What its listener adds for itself or for others; nobody needs to hear that we have no use for it.
+# What its listener adds for itself or for others; they are ignored without a warning.
 _EXPECTED = {"nodeInfo", "shortName", "notify", "scrapeNetwork"}
 # A destination exists where one of these is given with its index.
 _FOUNDING = ("port", "httpsPort", "servicePath", "serviceDomain")
@@ -58,10 +58,10 @@ class _Given(NamedTuple):
 
 
 def parse(parameters: Mapping[str, str], defaults: Defaults = _STANDARD) -> Service:
-    """The service that the parameters describe.
+    """Return the service that the parameters describe.
 
     Raises InvalidService with every wrong parameter, UnroutedService when they ask for no route, Untrusted when they
-    are HAProxy configuration and that is not taken. Unknown parameters are kept in `ignored`: other tools use the same
+    hold HAProxy configuration that is not allowed. Unknown parameters are kept in `ignored`: other tools use the same
     label prefix.
     """
     _require_few(parameters)
@@ -104,7 +104,7 @@ def _sorted_out(parameters: Mapping[str, str]) -> _Given:
         if name in DESTINATION_PARAMETERS:
             by_index.setdefault(index, {})[name] = value
         elif not indexed and (known := service_parameter(given)):
-            if value:  # a spelling without a value says nothing
+            if value:  # a spelling without a value has no meaning
                 spelled.setdefault(known, []).append(given)
         elif name not in _EXPECTED:
             ignored.append(given)
@@ -173,23 +173,22 @@ def name_in(parameters: Mapping[str, str]) -> str:
 
 
 def service_parameter(given: str) -> str | None:
-    """Return the public name of the service's parameter that is written like this in some case; None if there is
-    none."""
+    """Return the public name of the service's parameter that has this name in any case, or None."""
     return _ANY_CASE.get(given.lower())
 
 
 def _preferred(known: str, spellings: list[str]) -> str:
-    """Of several spellings of one parameter the exact one, else the first of the alphabet."""
+    """Return the exact one of several spellings of a parameter, or the alphabetically first."""
     return known if known in spellings else min(spellings)
 
 
 def _contradictions(modern: Mapping[str, str], spelled: Mapping[str, list[str]]) -> Iterable[str]:
-    """One parameter in several spellings with several values."""
+    """Yield a warning for a parameter with several spellings and values."""
     for known, spellings in sorted(spelled.items()):
         taken = _preferred(known, spellings)
         for other in sorted(spellings):
             if modern[other] != modern[taken]:
-                yield f"{other} has no effect: it is {taken} in another spelling, which has another value"
+                yield f"{other} has no effect: it is another spelling of {taken}, which has a different value"
 
 
 def _checked_pattern(value: str) -> str:
@@ -202,12 +201,12 @@ def _checked_pattern(value: str) -> str:
 
 def _checked_part(value: str) -> str:
     if not value.strip("/?.:"):
-        raise ValueError(f"{value!r} holds nothing but delimiters, so no part of a path equals it")
+        raise ValueError(f"{value!r} contains only delimiters, so no part of a path equals it")
     return checked_line(value)
 
 
 def certificate_of(service: Service) -> Certificate | None:
-    """The one that came as serviceCert, named after the first domain. Raises InvalidCertificate."""
+    """Return the certificate in serviceCert, named after the first domain. Raises InvalidCertificate."""
     if service.service_cert is None:
         return None
     name = next((domain for d in service.destinations for domain in d.service_domain), service.service_name)
@@ -216,7 +215,7 @@ def certificate_of(service: Service) -> Certificate | None:
 
 
 def blamed(parameters: Mapping[str, str], complaint: str, lines: Iterable[str]) -> str | None:
-    """The parameter that HAProxy complains of: the complaint quotes its value, or the lines complained of hold it."""
+    """Return the parameter that an error of HAProxy refers to: the error quotes its value, or its lines contain it."""
     quoted = re.findall(r"'([^']+)'|<([^>]+)>", complaint)
     whole = {text for pair in quoted for text in pair}
     by_quote = _holding({name: value for name, value in parameters.items() if value in whole}, whole)
@@ -236,17 +235,17 @@ def _holding(parameters: Mapping[str, str], texts: Iterable[str]) -> str | None:
 
 
 def _bare(text: str) -> str:
-    """Without what quoting adds, and with single spaces."""
+    """Return a text without quoting and with single spaces."""
     return " ".join(re.sub(r"[\\'\"]", "", text).split())
 
 
 def deprecated(parameters: Mapping[str, str]) -> dict[str, str]:
-    """The old names among them, each with the new one."""
+    """Return the old names among the parameters, each with the new one."""
     return {name: DEPRECATED[name] for name in parameters if name in DEPRECATED}
 
 
 def _modern(parameters: Mapping[str, str]) -> dict[str, str]:
-    """The same in today's names; a new name that is given too goes before the old one."""
+    """Return the parameters under current names; a new name takes precedence over the old one."""
     modern = {name: value for name, value in parameters.items() if name not in DEPRECATED}
     for feature in FEATURES:
         if feature.modern:
@@ -255,12 +254,12 @@ def _modern(parameters: Mapping[str, str]) -> dict[str, str]:
 
 
 def _checked_domain_or_pattern(value: str) -> str:
-    """A regular expression, but what begins with a wildcard is compared as an ending everywhere."""
+    """A regular expression, unless it begins with a wildcard, which is always compared as an ending."""
     return checked_domain(value) if value.lstrip().startswith("*") else checked_line(value)
 
 
 def _only_for_tcp(algorithm: str, destinations: Iterable[Destination]) -> Iterable[Problem]:
-    """`algorithm` is the one that the service gave itself."""
+    """`algorithm` is the one that the service itself gave."""
     named = any(destination.req_mode == "http" and destination.service_domain for destination in destinations)
     if named and "ssl_sni" in algorithm:
         yield Problem(
@@ -269,7 +268,10 @@ def _only_for_tcp(algorithm: str, destinations: Iterable[Destination]) -> Iterab
 
 
 def _unprotected_default(service: Service, destinations: tuple[Destination, ...]) -> Iterable[Problem]:
-    """What matches no route goes to the first destination, whatever its path: past the protection of the others."""
+    """Yield a problem if unmatched requests would bypass the protection of other destinations.
+
+    They go to the first destination, whatever their path.
+    """
     first = destinations[0]
     if not service.is_default_backend or first.req_mode != "http":
         return
@@ -279,12 +281,12 @@ def _unprotected_default(service: Service, destinations: tuple[Destination, ...]
             "isDefaultBackend",
             "",
             f"leads to the first destination, which is less protected than destination {others};"
-            " put the best protected destination first, or protect all alike",
+            " put the best protected destination first, or protect all equally",
         )
 
 
 def _checked(service: Service, destination: Destination, https_only: bool, problems: list[Problem]) -> Destination:
-    """The destination with its paths and domains, whose form depends on how they are compared."""
+    """Return the destination with its paths and domains, whose form depends on how they are compared."""
     if destination.req_mode == "http" and "sni" in destination.path_type:
         rule = "compares TLS server names, for sni destinations alone; write path_beg, path_reg or another path_…"
         problems.append(Problem("pathType" + destination.suffix, destination.path_type, rule))
@@ -312,7 +314,7 @@ def _checked(service: Service, destination: Destination, https_only: bool, probl
 
 
 def _gaps(by_index: Mapping[int, dict[str, str]]) -> Iterable[str]:
-    """What is odd about the numbers behind the dots. All destinations are taken all the same."""
+    """Yield warnings about the numbers behind the dots. All destinations are used nevertheless."""
     indexes = sorted(index for index, given in by_index.items() if index and any(given.values()))
     founded = [index for index in indexes if _is_founded(by_index[index])]
     missing = [str(index) for index in range(1, max(founded, default=0)) if index not in founded]
@@ -329,7 +331,7 @@ def _is_founded(given: Mapping[str, str]) -> bool:
 
 
 def nearest(name: str) -> str | None:
-    """The public parameter that a misspelt one probably means."""
+    """Return the public parameter that a misspelt one probably means."""
     base = name.partition(".")[0]
     if len(base) > LONGEST_NAME:
         return None
@@ -339,8 +341,8 @@ def nearest(name: str) -> str | None:
 def _destinations(
     by_index: Mapping[int, dict[str, str]], defaults: Defaults, problems: list[Problem]
 ) -> Iterable[Destination]:
-    """One per index; without any index the plain parameters are the only one. A plain parameter is the default of an
-    indexed one."""
+    """Return one destination for each index, or one of the plain parameters if there is no index. A plain parameter is
+    the default of an indexed one."""
     plain = {"reqMode": defaults.req_mode} | {key: value for key, value in by_index.get(0, {}).items() if value}
     everywhere = {"httpsOnly": "true"} if is_true(plain.get("httpsOnly", "")) else {}
     numbered = sorted(i for i, given in by_index.items() if i and _is_founded(given))
@@ -361,7 +363,7 @@ def _validate(
     problems: list[Problem],
     own: Container[str] = (),
 ) -> M:
-    """The model of the given values; what is wrong goes to `problems`, named as its author wrote it."""
+    """Return the model of the given values; add problems to `problems`, under the names that the author wrote."""
     names = model.by_public_name()
     values = {key: _split(model, names[key], value, separator) for key, value in given.items() if value}
     try:
@@ -370,7 +372,7 @@ def _validate(
         wrong_names = set()
         for wrong in error.errors(include_url=False, include_input=False):
             key = str(wrong["loc"][0])
-            if key not in wrong_names:  # of a list with many wrong items the first is enough to say
+            if key not in wrong_names:  # the first wrong item of a list is enough
                 wrong_names.add(key)
                 rule = rule_of(wrong)
                 value = without_secrets_in_text(shown_value(key, str(given.get(key, ""))))

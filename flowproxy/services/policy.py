@@ -14,17 +14,17 @@ from flowproxy.text.expressions import pattern_budget
 from flowproxy.text.lines import Level
 
 _RAW = (
-    "is HAProxy configuration, which is not taken from here: a call by API needs FLOWPROXY_API_TOKEN, or set"
+    "is HAProxy configuration, which is not allowed from this source: an API call needs FLOWPROXY_API_TOKEN, or set"
     " FLOWPROXY_RAW_CONFIG to safe or all"
 )
 _TEMPLATE = "is a template, which may hold any configuration of HAProxy; that needs FLOWPROXY_RAW_CONFIG=all"
 
 
 def beyond(service: Service, level: Level) -> tuple[Problem, ...]:
-    """Return what the service asks for beyond the level, each with the parameter that does.
+    """Return a problem for each parameter that needs more than the level.
 
-    Headers and formats that read only the request and the response are no configuration, at any level. The name of a
-    header to delete is none either; a condition behind it is.
+    Headers and formats that read only the request and the response are not configuration, at any level. Neither is
+    the name of a header to delete, but a condition behind it is.
     """
     if level == "all":
         return ()
@@ -56,4 +56,4 @@ def _problems(parameter: str, value: str, raw: Raw, level: Level) -> Iterable[Pr
         try:
             raw.check(value)
         except ValueError as error:
-            yield Problem(parameter, "", f"is HAProxy configuration that is not taken from here: {error}")
+            yield Problem(parameter, "", f"is HAProxy configuration that is not allowed from this source: {error}")

@@ -1,4 +1,4 @@
-"""What looks like protection is understood, or the service is refused: a mistake in it must not open a route.
+"""Parameters that look like protection are understood, or the service is refused: a mistake must not open a route.
 
 Parameters that protect are compared with what a service was given: unknown names close to them, and places where they
 have no effect.
@@ -19,10 +19,10 @@ _OF_SERVICES = frozenset(n for f in FEATURES if f.service for n in f.protects & 
 _OF_DESTINATIONS = frozenset(
     n for f in FEATURES if f.destination for n in f.protects & f.destination.by_public_name().keys()
 )
-# Words that somebody may take for the parameter of that name, in lower case and without what separates words.
+# Wrong names for each parameter, in lower case and without separators.
 _GUESSED = {word: parameter for feature in FEATURES for word, parameter in feature.guesses.items()}
 _CLOSE = 0.8
-LONGEST_NAME = 64  # characters that are compared; no longer name is close to a parameter
+LONGEST_NAME = 64  # characters; a longer name is close to no parameter
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
@@ -90,7 +90,7 @@ def _no_effect(mode: str) -> str:
 
 
 def _asks(value: str) -> bool:
-    """Whether a value asks for something: one that switches a flag off does not."""
+    """Return whether a value asks for something: one that switches a flag off does not."""
     return not is_false(value)
 
 
@@ -99,11 +99,11 @@ def _plain(name: str) -> str:
 
 
 def _begins_with(given: str, parameter: str) -> bool:
-    """Whether the first words of a name are those of a parameter: usersFile, but not userService."""
+    """Return whether the first words of a name are those of a parameter: usersFile, but not userService."""
     words = _WORDS.findall(parameter)
     return [word.lower() for word in _WORDS.findall(given)[: len(words)]] == [word.lower() for word in words]
 
 
 def _begins_only(given: str, protecting: str, names: Iterable[str]) -> bool:
-    """Whether a name is the beginning of a protecting one and of no other."""
+    """Return whether a name is the beginning of a protecting name and of no other."""
     return len(given) > 4 and [name for name in names if name.startswith(given)] == [protecting]

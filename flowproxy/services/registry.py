@@ -1,4 +1,4 @@
-"""The services wanted now. Nothing else holds what is wanted; the reconciler knows what HAProxy runs."""
+"""The wanted services. Only the registry holds them; the reconciler knows what HAProxy runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REMOVALS = 10_000  # remembered
 
 
 class Origin(StrEnum):
-    """Where a service comes from. An earlier one outranks a later one when both describe the same name."""
+    """The origin of a service. An earlier member outranks a later one when both describe the same name."""
 
     SWARM = "swarm"
     ENVIRONMENT = "environment"
@@ -29,7 +29,7 @@ class Origin(StrEnum):
 
 class Entry(NamedTuple):
     """One wanted service. `created`, in seconds since 1970, decides which of two equal claims is older. `stack` is
-    the Swarm's, never one that a caller or a label of ours names. `changed` is when a call of the API last set it."""
+    the Swarm's, never one from a caller or a label of Flowproxy. `changed` is when a call of the API last set it."""
 
     service: Service
     origin: Origin
@@ -40,18 +40,18 @@ class Entry(NamedTuple):
 
     @property
     def candidate(self) -> Candidate:
-        """Return the service as the routes see it. All services of the environment have one author, the operator."""
+        """Return the service as the routes see it. All services of the environment have one owner, the operator."""
         if self.origin == Origin.ENVIRONMENT:
             return Candidate(self.service, self.created, "the environment")
         return Candidate(self.service, self.created, f"stack {self.stack}" if self.stack else "")
 
 
 class Snapshot(NamedTuple):
-    """What is wanted at one moment. `tasks` and `addresses` are the endpoints of Swarm services and of host names.
+    """The wanted state at one moment. `tasks` and `addresses` are the endpoints of Swarm services and of host names.
 
     `confirmed` is when the last complete listing confirmed all of them, in seconds since 1970. `stopping` says that
     the node is about to leave. `removed` are services that calls of the API have removed, with when they did.
-    `remarks` are what the owners of services should know of where they run.
+    `remarks` are for the owners of services, about their tasks and networks.
     """
 
     generation: int
@@ -74,7 +74,7 @@ class Snapshot(NamedTuple):
 class Registry:
     """Sources write, the reconciler reads. Every write that changes something raises the generation and wakes it.
 
-    Only the event loop may touch it; threads are given snapshots. It is one class because a snapshot must be of one
+    Only the event loop may touch it; threads receive snapshots. It is one class because a snapshot must be of one
     moment and each write is a step of one generation.
     """
 
@@ -99,8 +99,8 @@ class Registry:
         return self._users_of_hosts.keys()
 
     def created_at(self, now: float) -> float:
-        """Return when a newcomer is created, or something is changed by API: now, but later than all that are known,
-        also when the clock was put back."""
+        """Return the time of a new service or a change by API: now, but later than all known times, even if the clock
+        was set back."""
         return max(now, math.nextafter(self._newest, math.inf))
 
     def put(self, entry: Entry) -> int:
@@ -114,7 +114,7 @@ class Registry:
             if present.service.asks_the_same(entry.service):
                 return self._generation
             raise OwnedElsewhere(
-                f"service {name}: its parameters come from {present.origin}, which goes before {entry.origin};"
+                f"service {name}: its parameters come from {present.origin}, which outranks {entry.origin};"
                 f" change them there"
             )
         self._invalid.pop(name, None)
@@ -123,7 +123,7 @@ class Registry:
             entry = entry._replace(created=min(present.created, entry.created))
             if same and entry[1:3] == present[1:3] and entry[4:] == present[4:]:
                 return self._generation
-            if same:  # keeping the object tells the renderer that nothing changed
+            if same:  # the renderer recognises an unchanged service by its identity
                 entry = entry._replace(service=present.service)
         if entry.origin == Origin.API:
             self._removed.pop(name, None)
@@ -131,7 +131,7 @@ class Registry:
         return self._changed()
 
     def adopt(self, entry: Entry) -> int:
-        """Take a service over from another replica, with the times that it has there. Raises OwnedElsewhere."""
+        """Take over a service from another replica, with its times there. Raises OwnedElsewhere."""
         name = entry.service.service_name
         present = self._entries.get(name)
         if present and present.origin == entry.origin:
@@ -153,7 +153,7 @@ class Registry:
         return self._changed()
 
     def remove(self, name: str, origin: Origin, at: float | None = None) -> int:
-        """Forget a service; keep that a call removed it `at` a time. An unknown name changes nothing else.
+        """Remove a service; record that a call removed it `at` a time. An unknown name changes nothing else.
 
         Raises OwnedElsewhere when another source describes it.
         """
@@ -168,7 +168,7 @@ class Registry:
         return self._changed() if present or was_wrong else self._generation
 
     def note_removal(self, name: str, at: float) -> None:
-        """Keep that a call has removed a service, or would have."""
+        """Record that a call has removed a service, or would have."""
         self._removed.pop(name, None)
         self._removed[name] = at
         self._newest = max(self._newest, at)
@@ -180,7 +180,7 @@ class Registry:
         self._removed = {name: at for name, at in self._removed.items() if at >= before}
 
     def retain(self, origin: Origin, names: Iterable[str]) -> int:
-        """Forget the services and refusals of one source that its complete listing no longer holds."""
+        """Forget the services and refusals of a source that are absent from its complete listing."""
         keep = frozenset(names)
         gone = [name for name, entry in self._entries.items() if entry.origin == origin and name not in keep]
         wrong = [name for name, (source, _) in self._invalid.items() if source == origin and name not in keep]
@@ -200,14 +200,14 @@ class Registry:
         return self._place(self._addresses, host, endpoints)
 
     def certify(self, certificates: Mapping[str, Certificate]) -> int:
-        """Set which certificates there are, by name."""
+        """Set the certificates, by name."""
         if certificates == self._certificates:
             return self._generation
         self._certificates = dict(certificates)
         return self._changed()
 
     def remark(self, name: str, text: str | None) -> bool:
-        """Note what its owner should know of a service, None for nothing; return whether that is new."""
+        """Set the remark for the owner of a service, None for no remark; return whether it is new."""
         if self._remarks.get(name) == text:
             return False
         if text is None:
@@ -226,7 +226,7 @@ class Registry:
         return self._changed()
 
     def touch(self) -> int:
-        """Begin a new generation of the same, for a caller who wants to see it applied."""
+        """Begin a new generation without a change, for a caller that waits until it is applied."""
         return self._changed()
 
     def get(self, name: str) -> Entry | None:
@@ -246,7 +246,7 @@ class Registry:
         return self._invalid[name][1] if name in self._invalid else None
 
     def snapshot(self) -> Snapshot:
-        """Return all that is wanted now, as values."""
+        """Return the wanted state as values."""
         return Snapshot(
             self._generation,
             dict(self._entries),

@@ -11,18 +11,18 @@ _PROTECTIONS = [feature.protection for feature in FEATURES if feature.protection
 
 
 def told_apart(destinations: Iterable[Destination]) -> tuple[Destination, ...]:
-    """Return the http destinations of a service if they are not all protected alike; otherwise none."""
+    """Return the http destinations of a service if their protection differs; otherwise an empty sequence."""
     siblings = tuple(destination for destination in destinations if destination.req_mode == "http")
     return siblings if len(set(map(_protection, siblings))) > 1 else ()
 
 
 def better_protected(destination: Destination, siblings: Iterable[Destination]) -> tuple[Destination, ...]:
-    """Return those of the siblings that are told apart which turn away a request that this destination takes."""
+    """Return the siblings that turn away a request that this destination takes."""
     return tuple(other for other in siblings if _turns_away(other, destination))
 
 
 def compares_normal_forms(destination: Destination, siblings: Iterable[Destination]) -> bool:
-    """Return whether requests for this destination are looked at in the normal form of their paths too."""
+    """Return whether requests for this destination are also compared by the normal form of their paths."""
     return bool(destination.service_path_exclude) or bool(better_protected(destination, siblings))
 
 

@@ -34,15 +34,15 @@ class Known(NamedTuple):
     confirmed: float | None
 
     def is_stale(self, now: float, after_s: float) -> bool:
-        """Return whether the addresses may be those of other containers by now. An age that is not known, or negative
-        because the clock was put back, may be any."""
+        """Return whether the addresses may belong to other containers by now. An unknown age, or one that is negative
+        because the clock was set back, counts as stale."""
         return self.confirmed is None or not 0 <= now - self.confirmed <= after_s
 
 
 class Store:
     """The folder `services`, and the files `endpoints.json` and `removed.json`, of the state folder.
 
-    Threads may save at once: one at a time writes, and none writes what is older than what was written last.
+    Several threads may save: one writes at a time, and none writes a state older than the last one written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,7 +58,7 @@ class Store:
         self._failing = False
 
     def load_endpoints(self) -> Known:
-        """Return what was saved; nothing when it cannot be read."""
+        """Return the saved endpoints; none when they cannot be read."""
         try:
             saved = json.loads(self._endpoints_file.read_text())
             tasks, addresses = ({k: tuple(Endpoint(*e) for e in v) for k, v in saved[n].items()} for n in _KINDS)
@@ -72,9 +72,9 @@ class Store:
             return Known({}, {}, None)
 
     def load(self, admit: Callable[[ServiceRequest], bool], without: Container[Origin] = ()) -> None:
-        """Hand over each saved service to `admit`, which returns whether it is taken.
+        """Pass each saved service to `admit`, which returns whether it is accepted.
 
-        What cannot be read or is not taken is named in the log and left as it is. Services of the origins in `without`
+        Unreadable or refused services are logged, and their files are kept. Services of the origins in `without`
         are left out, and removed by the next save.
         """
         for path in sorted(self._folder.glob("*.json")):
@@ -91,7 +91,7 @@ class Store:
                 _log.warning("saved service is not used", file=str(path), reason="it is refused")
 
     def load_removed(self) -> Mapping[str, float]:
-        """Return the services that calls of the API have removed, with when they did."""
+        """Return the services that calls of the API have removed, with the times."""
         try:
             saved = json.loads(self._removed_file.read_text())
             self._saved_removed = {str(name): float(at) for name, at in saved.items()}
@@ -103,7 +103,7 @@ class Store:
         return self._saved_removed
 
     def save(self, snapshot: Snapshot) -> Mapping[str, str]:
-        """Durably write what changed since the last time; return the services that could not be written, each with the
+        """Durably write what changed since the last save; return the services that could not be written, each with the
         reason."""
         with self._turn:
             if snapshot.generation < self._saved_generation:
@@ -116,7 +116,7 @@ class Store:
         return unsaved
 
     def save_endpoints(self, snapshot: Snapshot) -> None:
-        """Write where everything is and when that was confirmed, if it is not on the disk already."""
+        """Write the endpoints and when they were confirmed, unless they are already on the disk."""
         with self._turn:
             if snapshot.generation >= self._saved_generation:
                 self._save_endpoints(snapshot)
@@ -144,7 +144,7 @@ class Store:
     def _save_endpoints(self, snapshot: Snapshot) -> None:
         endpoints = {name: getattr(snapshot, name) for name in (*_KINDS, "confirmed")}
         if endpoints != self._saved_endpoints:
-            with contextlib.suppress(OSError):  # they are asked for at every start
+            with contextlib.suppress(OSError):  # they are listed again at every start
                 self._write(self._endpoints_file, json.dumps(endpoints), durably=False)
                 self._saved_endpoints = endpoints
 
@@ -155,13 +155,13 @@ class Store:
                 self._saved_removed = snapshot.removed
 
     def _log_unsaved(self, unsaved: Mapping[str, str]) -> None:
-        """Once, until it works again."""
+        """Log a failure once, until writing works again."""
         if unsaved and not self._failing:
             _log.error("state cannot be written", services=len(unsaved), reason=next(iter(unsaved.values())))
         self._failing = bool(unsaved)
 
     def _write(self, path: Path, content: str, *, durably: bool) -> None:
-        """What could not be read at the start is not overwritten but put aside. Raises OSError."""
+        """Write a file; one that could not be read at the start is renamed, not overwritten. Raises OSError."""
         if path in self._unreadable:
             path.replace(path.with_name(f"{path.name}.unreadable-{time.time_ns()}"))
             self._unreadable.remove(path)
@@ -172,7 +172,7 @@ class Store:
 
 
 def _request_in(text: str) -> ServiceRequest:
-    """Raises ValueError, KeyError, AttributeError or TypeError for a text that `_described` does not write."""
+    """Parse a saved service. Raises ValueError, KeyError, AttributeError or TypeError for other texts."""
     saved = json.loads(text)
     parameters = {str(key): str(value) for key, value in saved["parameters"].items()}
     origin, created = Origin(saved["origin"]), float(saved["created"])

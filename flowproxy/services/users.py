@@ -1,4 +1,4 @@
-"""Who may use a service: the lists of labels, secrets and settings, and how they complete each other."""
+"""The users of a service, combined from labels, secrets and settings."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class User(NamedTuple):
     encrypted: bool
 
 
-# With nobody left, nobody may in: a crypt hash that no password has.
+# If no user is left, access is denied: no password has this crypt hash.
 NOBODY = (User("nobody", "!", encrypted=True),)
 
 
 def complete(text: str, *, encrypted: bool) -> tuple[User, ...]:
-    """The users that have a password."""
+    """Return the users that have a password."""
     return tuple(
         User(name, password, flag) for name, password, flag in parse_users(text, encrypted=encrypted) if password
     )
 
 
 def users_of(service: Service, secrets: Mapping[str, str], default: tuple[User, ...]) -> tuple[User, ...] | None:
-    """Who may use the service, or None when it asks for no users.
+    """Return the users of the service, or None when it asks for no users.
 
     `secrets` are the contents of `dfp_users_<name>`. A name without a password takes it from the service's secret, or
     from the `default` users when it has no secret.

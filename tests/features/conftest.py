@@ -27,7 +27,7 @@ def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]
 
 @pytest.fixture(scope="module")
 def web(controller: Controller) -> Iterator[Web]:
-    """Registers a service by its name; its path is the name, if nothing else is said."""
+    """Registers a service by its name; its path is the name by default."""
     with origins() as start:
         port = str(start("origin").port)
 

@@ -16,7 +16,7 @@ Web = Callable[..., Answer]
 
 
 def seen(answer: Answer) -> tuple[str, str | None]:
-    """The path that the service was asked for, and the prefix that it was told."""
+    """Return the path and the prefix that the service received."""
     first, *headers = answer.text.splitlines()
     told = [line.partition(": ")[2] for line in headers if line.lower().startswith("x-forwarded-prefix:")]
     return first.split(" ")[1], ",".join(told) if told else None

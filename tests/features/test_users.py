@@ -38,7 +38,7 @@ def test_a_name_without_a_colon_takes_its_password_from_elsewhere() -> None:
     [
         ({"usersPassEncrypted": "true"}, "has no effect without users"),
         ({"users": "grace"}, "'grace': no password"),
-        ({"users": ","}, "names nobody"),
+        ({"users": ","}, "holds no user"),
         ({"usersSecret": "shop"}, "there is no secret dfp_users_shop"),
         ({"usersSecret": "empty"}, "holds no name:password"),
         ({"users": "a:b\n", "basicAuth": "a:b"}, "basicAuth"),

@@ -1,4 +1,4 @@
-"""Who may call the API, what it never tells, and how much a caller can ask of it."""
+"""Who may call the API, what it never reveals, and how much a caller can ask of it."""
 
 from __future__ import annotations
 
@@ -297,7 +297,7 @@ def test_a_flood_of_calls_leaves_room_for_others(running: Running[Controller], o
         stop.set()
         for thread in floods:
             thread.join()
-    assert taken < 2, f"{taken:.2f} s"
+    assert taken < 5, f"{taken:.2f} s"
 
 
 def _reconfigure(controller: Controller, name: str, headers: dict[str, str], **parameters: str) -> Answer:

@@ -87,7 +87,7 @@ def test_an_answer_tells_what_was_asked_for_but_no_secret(api: Controller) -> No
         ({"serviceName": "no.such.name.invalid", "servicePath": "/", "port": "80"}, 500, "does not resolve"),
     ],
 )
-def test_a_wrong_call_is_told_why_and_changes_nothing(
+def test_a_wrong_call_gets_the_reason_and_changes_nothing(
     api: Controller, parameters: dict[str, str], status: int, said: str
 ) -> None:
     before = api.api("/v1/config").text
@@ -209,7 +209,7 @@ def test_explain_shows_what_else_the_host_has_and_who_is_refused(controller: Con
     assert "no-such-keyword" in found["refused"]["wrong"]
 
 
-def test_the_status_tells_what_runs(api: Controller) -> None:
+def test_the_status_reports_what_runs(api: Controller) -> None:
     status = api.status
 
     assert status["ready"] is True

@@ -132,7 +132,7 @@ def test_http_2_is_offered_as_set(tls: Tls, enabled: str, protocol: str) -> None
         assert connection.selected_alpn_protocol() == protocol
 
 
-def test_plain_and_encrypted_requests_are_told_apart(tls: Tls, origin: Origins) -> None:
+def test_plain_and_encrypted_requests_are_distinguished(tls: Tls, origin: Origins) -> None:
     pem = make_certificate("a.org")[0]
     (tls.certs / "a").write_text(pem)
     authority = tls.secrets / "ca.pem"

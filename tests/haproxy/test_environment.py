@@ -1,4 +1,4 @@
-"""Services that the environment describes, figures for Prometheus, and what the listener of old was asked for."""
+"""Services that the environment describes, figures for Prometheus, and the requests to Docker Flow Swarm Listener."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_wrong_service_of_the_environment_stops_the_start_and_a_misspelt_name_
     assert "DFP_SERVICE_1_SERVICE_PATH" in log
 
 
-def test_prometheus_is_told_our_figures_and_those_of_haproxy(controller: Controller, origin: Origins) -> None:
+def test_metrics_hold_our_figures_and_those_of_haproxy(controller: Controller, origin: Origins) -> None:
     controller.start()
     port = str(origin("web").port)
     controller.reconfigure("web", servicePath="/", port=port, outboundHostname="127.0.0.1")
@@ -95,7 +95,7 @@ def test_a_call_for_all_replicas_fails_where_they_are_not_known(controller: Cont
 
 
 def test_a_port_that_expects_the_proxy_protocol(controller: Controller, origin: Origins) -> None:
-    """Behind a load balancer that tells the client's address so."""
+    """Behind a load balancer that sends the client's address in this header."""
     controller.launch(DEFAULT_PORTS=f"{controller.traffic} accept-proxy")
     eventually(lambda: controller.status["ready"])
     port = str(origin("web").port)

@@ -142,8 +142,8 @@ def _unwritable(folder: Path, how: str) -> Iterator[str]:
 
 @needs_root
 def test_a_clock_that_jumps(controller: Controller, origin: Origins, tmp_path: Path) -> None:
-    """The controller's alone, by an hour back and a day ahead: what is asked for is live at once, and nobody becomes
-    an elder by it."""
+    """The controller's alone, by an hour back and a day ahead: registrations are live at once, and no service
+    becomes older by it."""
     turn = tmp_path / "seconds"
     turn.write_text("0")
     (tmp_path / "sitecustomize.py").write_text(TURNED_CLOCK.format(file=str(turn)))
@@ -218,7 +218,7 @@ def test_a_call_waits_for_a_name_that_resolves_later(controller: Controller, ori
 def test_a_replica_that_fails_is_named_and_does_not_keep_another_from_starting(
     controller: Controller, tmp_path: Path
 ) -> None:
-    """The other one, at 127.0.0.3, answers what it is told to."""
+    """The other one, at 127.0.0.3, gives scripted answers."""
     asked: list[str] = []
     status = 502
 
@@ -269,7 +269,7 @@ def _launch_with(controller: Controller, file: Path, over: str, **environment: s
         )
 
 
-def test_what_cannot_be_read_is_told_put_aside_and_never_overwritten(controller: Controller, origin: Origins) -> None:
+def test_unreadable_files_are_logged_renamed_and_never_overwritten(controller: Controller, origin: Origins) -> None:
     port = str(origin("web").port)
     controller.start()
     for name in ("good", "cut", "garbage", "foreign"):

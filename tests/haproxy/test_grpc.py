@@ -13,7 +13,7 @@ from controller import Tls
 
 
 class Echo(grpc.GenericRpcHandler):
-    """Says what it is told; and sends what it is given, until it is given nothing more."""
+    """Answers with its request; or echoes a stream until it ends."""
 
     def __init__(self) -> None:
         self.given: queue.Queue[bytes | None] = queue.Queue()

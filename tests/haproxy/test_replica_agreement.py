@@ -31,7 +31,7 @@ main()
 
 
 class Replica(Controller):
-    """One of several on addresses of their own, which a file tells instead of a name server."""
+    """One of several on addresses of their own, which come from a file instead of a name server."""
 
     def __init__(self, folder: Path, address: str, port: int) -> None:
         folder.mkdir()

@@ -117,7 +117,7 @@ def test_servers_are_exchanged_without_a_reload(controller: Controller, origin: 
     assert controller.status["haproxy"]["worker"] == before["haproxy"]["worker"]
 
 
-def test_a_removed_service_is_gone_at_once(controller: Controller, web: Callable[..., int]) -> None:
+def test_a_service_is_removed_at_once(controller: Controller, web: Callable[..., int]) -> None:
     web("demo", servicePath="/demo")
     answer = controller.api("/v1/docker-flow-proxy/remove", serviceName="demo")
 

@@ -1,4 +1,4 @@
-"""A controller that is told to stop ends soon after its HAProxy, and in any case within the drain time and a second."""
+"""A controller that receives a stop signal ends soon after HAProxy, and always within the drain time and a second."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ OUT = {"outboundHostname": "127.0.0.1"}
 
 
 class Echo:
-    """Says its name to whoever connects, over TLS where it has a certificate."""
+    """Sends its name to every client, over TLS if it has a certificate."""
 
     def __init__(
         self, name: str, domain: str = "", folder: Path | None = None, at: tuple[str, int] = ("127.0.0.1", 0)
@@ -135,10 +135,10 @@ def test_the_host_of_plain_http_decides_too(running: Running[Controller], origin
     assert fetch(port, "/", headers={"Host": "b.org"}).text.split()[0] == "b"
 
 
-def test_a_second_service_for_all_of_a_tcp_port_is_told(
+def test_a_second_service_for_all_of_a_tcp_port_gets_a_conflict(
     running: Running[Controller], echo: Callable[..., Echo]
 ) -> None:
-    """The elder one serves."""
+    """The older one serves."""
     controller = running()
     port = free_port()
     shared = {"reqMode": "tcp", "srcPort": str(port), **OUT}

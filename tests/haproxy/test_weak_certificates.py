@@ -25,7 +25,7 @@ def weak(kind: str) -> str:
 
 
 def sha1(folder: Path) -> str:
-    """For bad.org, with a signature that only a program of old makes."""
+    """For bad.org, with a signature that only outdated programs make."""
     script = """
         openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=Authority &&
         openssl req -newkey rsa:2048 -nodes -keyout key -out request -subj /CN=bad.org &&

@@ -1,4 +1,4 @@
-"""A proxy in front of the Docker socket: it lets through what only reads, and fails in the ways that it is told to.
+"""A proxy in front of the Docker socket: it lets through what only reads, and fails in scripted ways.
 
 As a program it listens on port 2375 of all addresses, as such proxies do in a stack.
 """

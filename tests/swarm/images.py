@@ -120,7 +120,7 @@ def _build(swarm: Swarm, image: str, recipe: Path, context: Path, *options: str)
 
 
 def _keep(swarm: Swarm, images: Sequence[str], file: Path) -> None:
-    """Saves images for the next run; under another name first, lest half a file be taken for a whole one."""
+    """Saves images for the next run; under another name first, so that a partial file is never used."""
     partial = file.with_suffix(f".{os.getpid()}")
     swarm.docker("save", "--output", str(partial), *images)
     partial.replace(file)

@@ -1,4 +1,4 @@
-"""Load of every kind on one route, all at once: whatever is not answered as it should be is written down."""
+"""Load of every kind on one route, all at once; every wrong answer is recorded."""
 
 import base64
 import http.client
@@ -21,7 +21,7 @@ class NotSent(Exception):
 
 
 class Load:
-    """Clients that go on until they are told to stop. `answered` and `failures` count by kind of client."""
+    """Clients that go on until they are stopped. `answered` and `failures` count by kind of client."""
 
     def __init__(self, path: str, port: int = 80) -> None:
         self.path = path

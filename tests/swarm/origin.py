@@ -24,7 +24,7 @@ WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 
 
 class Origin:
-    """Serves HTTP/1.1 with keep-alive until it is told to stop."""
+    """Serves HTTP/1.1 with keep-alive until it is stopped."""
 
     def __init__(self, shared: Path) -> None:
         self._shared = shared

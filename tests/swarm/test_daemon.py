@@ -97,7 +97,7 @@ def routed(controller: Controller, name: str) -> bool:
 
 
 def test_labels_decide_from_first_to_last(clear_swarm: Swarm, watching: Controller) -> None:
-    """The Swarm is read where a listener told of it."""
+    """The Swarm is watched instead of a listener."""
     create(clear_swarm, watching, "web")
     eventually(lambda: routed(watching, "web"), within=5)
 
@@ -115,7 +115,7 @@ def test_labels_decide_from_first_to_last(clear_swarm: Swarm, watching: Controll
     eventually(lambda: not routed(watching, "moved"), within=5)
 
 
-def test_a_wrong_label_is_told_and_the_good_version_stays(clear_swarm: Swarm, watching: Controller) -> None:
+def test_a_wrong_label_is_reported_and_the_good_version_stays(clear_swarm: Swarm, watching: Controller) -> None:
     create(clear_swarm, watching, "web")
     eventually(lambda: routed(watching, "web"), within=5)
     clear_swarm.docker("service", "update", "--detach", "--label-add", "com.df.port=http", "web")

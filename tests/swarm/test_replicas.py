@@ -74,7 +74,7 @@ def test_a_call_for_all_reaches_all(replicas: Swarm) -> None:
     assert (status, answer["Status"]) == (200, "OK")
     found = [ask(replicas, container, "/v1/services/web") for container in (first, *others)]
     assert [status for status, _ in found] == [200] * 3
-    assert len({service["created"] for _, service in found}) == 1  # all take the same service for the elder
+    assert len({service["created"] for _, service in found}) == 1  # all agree on the older service
 
 
 def test_who_calls_through_a_route_to_the_api_is_no_replica(replicas: Swarm) -> None:
@@ -209,7 +209,7 @@ def test_the_statistics_of_all_come_together(replicas: Swarm) -> None:
 
 
 def test_replicas_with_a_token_and_tls_between_them(replicas: Swarm, tmp_path: Path) -> None:
-    """A certificate put by API reaches the other one and a new one, with its key, which nobody else is told."""
+    """A certificate put by API reaches the other one and a new one, with its key, which no other client receives."""
     api, _ = make_certificate("proxy")
     for name, content in (("api.pem", api), ("flowproxy_api_token", TOKEN)):
         (tmp_path / name).write_text(content)

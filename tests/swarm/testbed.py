@@ -1,4 +1,4 @@
-"""A real Docker Swarm of one node: its own daemon in a temporary folder, gone without a trace afterwards.
+"""A real Docker Swarm of one node: a separate daemon in a temporary folder, removed completely afterwards.
 
 The daemon shares the machine's network, because the tests speak to published ports on 127.0.0.1. It has
 bridges of its own, so that a Docker that already runs on the machine keeps its; what it does to netfilter and

@@ -44,11 +44,11 @@ async def test_routes_are_listed_the_most_specific_first() -> None:
 
 async def test_a_url_is_explained_or_refused() -> None:
     stage = two()
-    stage.proxy.health.return_value = [ServerHealth("web.1", "10.0.0.1:80", "UP", "L4OK")]
+    stage.statistics.health.return_value = [ServerHealth("web.1", "10.0.0.1:80", "UP", "L4OK")]
     async with stage.client() as client:
         found = await (await client.get("/v1/explain", params={"url": "http://example.org/api"})).json()
         assert (found["route"]["service"], found["servers"][0]["address"]) == ("api", "10.0.0.1:80")
-        stage.proxy.health.side_effect = ProxyUnavailable("no answer")
+        stage.statistics.health.side_effect = ProxyUnavailable("no answer")
         found = await (await client.get("/v1/explain", params={"url": "http://example.org/api"})).json()
         assert found["reason"].endswith("but HAProxy does not answer")
         wrong = await client.get("/v1/explain", params={"url": "nonsense"})
@@ -91,10 +91,10 @@ async def test_a_node_is_ready_when_it_serves_and_until_it_stops() -> None:
         assert await ready() == (503, {"ready": False})
         stage.add(serviceName="web", servicePath="/", port="80")
         assert await ready() == (200, {"ready": True})
-        stage.proxy.status.return_value = None
+        stage.statistics.status.return_value = None
         assert await ready() == (503, {"ready": False})
         assert (await (await client.get("/v1/status")).json())["haproxy"] is None
-        stage.proxy.status.return_value = object()
+        stage.statistics.status.return_value = object()
         stage.registry.stop()
         assert await ready() == (503, {"ready": False})
 

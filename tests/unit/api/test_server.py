@@ -69,7 +69,7 @@ async def test_a_mistake_of_ours_is_answered_with_an_id_that_the_log_has_too() -
         status, said, text = await call_of(RuntimeError("swordfish"))
 
     assert status == 500
-    assert said["Message"].startswith("something went wrong here; the log says more under id ")
+    assert said["Message"].startswith("internal error; the log has the details under id ")
     assert "swordfish" not in text
     (line,) = [line for line in logs if line["event"] == "call failed"]
     assert said["Message"].endswith(line["id"])

@@ -49,7 +49,7 @@ def test_an_unknown_state_needs_a_reload() -> None:
     assert make_plan(None, configuration()) == Reload(Cause.UNKNOWN)
 
 
-def test_a_spare_backend_stands_in_for_a_new_service_without_wishes() -> None:
+def test_a_spare_backend_is_used_for_a_new_service_without_options() -> None:
     made = plan(configuration(), configuration({"web": ["10.0.0.1"]}, web="/"))
 
     assert isinstance(made, Runtime)
@@ -60,13 +60,13 @@ def test_a_spare_backend_stands_in_for_a_new_service_without_wishes() -> None:
     assert made.stand_ins == {"web-be80_0": "spare:1"}
 
 
-def test_a_new_service_with_wishes_needs_a_reload_that_names_it() -> None:
+def test_a_new_service_with_options_needs_a_reload_that_names_it() -> None:
     wanted = described([{"serviceName": "web", "servicePath": "/", "timeoutServer": "7"}])
 
     assert plan(configuration(), wanted) == Reload(Cause.BACKEND, "new web-be80_0")
 
 
-def test_wishes_that_others_have_too_find_a_spare() -> None:
+def test_options_that_others_share_find_a_spare() -> None:
     first = [{"serviceName": "one", "servicePath": "/one", "httpsOnly": "true"}]
     made = plan(described(first), described([*first, {"serviceName": "two", "servicePath": "/2", "httpsOnly": "true"}]))
 
@@ -75,7 +75,7 @@ def test_wishes_that_others_have_too_find_a_spare() -> None:
     assert "redirect scheme https" in described(first).spares[name].text
 
 
-def test_another_wish_of_a_known_service_needs_a_reload() -> None:
+def test_another_option_of_a_known_service_needs_a_reload() -> None:
     wanted = described([{"serviceName": "web", "servicePath": "/", "timeoutServer": "7"}])
 
     assert plan(configuration(web="/"), wanted) == Reload(Cause.BACKEND, "changed web-be80_0")

@@ -87,7 +87,7 @@ def test_the_name_of_a_service_parameter_may_be_in_any_case() -> None:
         ({"servicePath": "/a", "letsencrypt.host": "a.org"}, None),
     ],
 )
-def test_what_its_author_probably_meant_otherwise_is_told(parameters: dict[str, str], warning: str | None) -> None:
+def test_probable_mistakes_are_reported(parameters: dict[str, str], warning: str | None) -> None:
     service = parse({"serviceName": "web", "port": "80", **parameters})
 
     assert len(service.warnings) == (warning is not None)
@@ -125,7 +125,7 @@ def test_an_unknown_parameter_is_ignored_and_remembered() -> None:
         (WEB | {"outboundHostname": "a b"}, "is neither a host name nor an IP address"),
         (WEB | {"reqMode": "udp"}, "reqMode: 'udp': must be 'http', 'tcp' or 'sni'"),
         (WEB | {"reqMode": "tcp"}, "srcPort: is missing; give the port to listen on for tcp"),
-        (WEB | {"pathType": "path_dir"}, "holds nothing but delimiters"),
+        (WEB | {"pathType": "path_dir"}, "contains only delimiters"),
         (WEB | {"pathType": "path_beg deny"}, "is not one of path, path_beg"),
         (WEB | {"serviceDomainAlgo": "src"}, "is not one of hdr(host)"),
         (WEB | {"allowedMethods": "GET,P T"}, "is not an HTTP method"),

@@ -56,7 +56,7 @@ def test_a_global_service_has_as_many_replicas_as_the_swarm_wants_tasks() -> Non
     assert as_service(raw_service({"Global": {}})).replicas == 3
 
 
-def test_a_job_is_told_apart() -> None:
+def test_a_job_is_distinguished() -> None:
     assert as_service(raw_service({"ReplicatedJob": {}})).is_job
 
 
