@@ -31,7 +31,7 @@ def test_another_path_than_an_absolute_one_is_refused(value: str) -> None:
 
 
 def test_files_of_the_system_are_no_templates() -> None:
-    with pytest.raises(InvalidTemplate, match="not for templates"):
+    with pytest.raises(InvalidTemplate, match="may not be read from this folder"):
         configuration({"templateFePath": "/proc/self/environ"})
 
 

@@ -188,7 +188,7 @@ def test_in_the_middle_of_a_change_that_does_not_end(tls: Tls, wrapped: Path, mo
         if mode == "start":
             eventually(lambda: _hanging(wrapped))
         else:
-            eventually(lambda: tls.log.read_text().count("could not be started again") > 1)
+            eventually(lambda: tls.log.read_text().count("haproxy restart failed") > 1)
 
     assert _seconds_to_end(tls) < 4
     assert haproxies(tls.folder) == []
@@ -225,7 +225,7 @@ def test_a_haproxy_that_cannot_come_back_holds_nobody(controller: Controller, or
     mode = wrapped.parent / "mode"
     mode.write_text("end")
     os.kill(controller.status["haproxy"]["pid"], signal.SIGKILL)
-    eventually(lambda: "could not be started again" in controller.log.read_text())
+    eventually(lambda: "haproxy restart failed" in controller.log.read_text())
     answer = controller.reconfigure("late", servicePath="/late", **given)
     assert answer.status == 503
     assert "HAProxy ended at once" in answer.json["Message"]
