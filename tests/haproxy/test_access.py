@@ -285,7 +285,7 @@ def test_a_flood_of_calls_leaves_room_for_others(running: Running[Controller], o
         while not stop.is_set():
             fetch(controller.port, "/v1/services")
 
-    floods = [threading.Thread(target=flood) for _ in range(32)]
+    floods = [threading.Thread(target=flood) for _ in range(16)]
     for thread in floods:
         thread.start()
     try:

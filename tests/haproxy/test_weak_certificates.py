@@ -131,7 +131,7 @@ def test_a_file_is_not_used_and_what_it_replaced_stays(tls: Tls, origin: Origins
 
     refused = eventually(lambda: tls.status["quarantined_certificates"], within=15)
     assert list(refused) == [str(file)]
-    assert "HAProxy does not take it" in refused[str(file)]
+    assert "HAProxy rejects it" in refused[str(file)]
     assert tls.serial("bad.org") == serial
     _innocents_come(tls, port, "web")
     assert "flowproxy_quarantined_certificates 1.0" in tls.api("/metrics").text
