@@ -149,12 +149,12 @@ def _rules(settings: Settings) -> Rules:
 
 
 async def _materials(settings: Settings) -> Materials:
-    program = Program(settings.haproxy, settings.environment)
+    abilities = await Program(settings.haproxy, settings.environment).abilities()
     chroot = empty_root(settings.state_dir)
     return replace(
         read_materials(settings),
-        exporter=await program.has_exporter(),
-        match_limits=await program.has_match_limits(),
+        exporter=abilities.exporter,
+        match_limits=abilities.match_limits,
         run_user=unprivileged_user(),
         chroot=str(chroot) if chroot else None,
         secrets=settings.user_secrets,

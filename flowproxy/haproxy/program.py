@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from flowproxy.errors import ProxyUnavailable
 from flowproxy.haproxy.verdicts import verdict
@@ -16,12 +17,20 @@ _CHECK_SECONDS = 60.0
 _PASSED_ON = ("PATH", "LANG", "TZ")
 
 
+class Abilities(NamedTuple):
+    """`exporter` is whether HAProxy has its exporter for Prometheus, `match_limits` whether its regular expressions are
+    PCRE's, which take a limit in front of them."""
+
+    exporter: bool
+    match_limits: bool
+
+
 class Program:
     """One HAProxy program, by its name or path."""
 
     def __init__(self, path: str, environment: Mapping[str, str]) -> None:
-        """`environment` are the variables of this process. HAProxy gets few of them: none that a configuration should
-        not read."""
+        """Args: `environment` holds the variables of this process. HAProxy gets only a few harmless ones, because its
+        configuration can read them."""
         self._path = path
         self._environment = {name: value for name, value in environment.items() if name in _PASSED_ON}
 
@@ -33,13 +42,10 @@ class Program:
                 " (apt-get install haproxy), or set FLOWPROXY_HAPROXY to its path"
             )
 
-    async def has_exporter(self) -> bool:
-        """Return whether it was built with its exporter for Prometheus."""
-        return "Prometheus exporter" in await self._build()
-
-    async def has_match_limits(self) -> bool:
-        """Return whether its regular expressions are PCRE's, which take a limit in front of them."""
-        return re.search(r"\+PCRE2?\b", await self._build()) is not None
+    async def abilities(self) -> Abilities:
+        """Return what this build of HAProxy can do."""
+        build = await self._build()
+        return Abilities("Prometheus exporter" in build, re.search(r"\+PCRE2?\b", build) is not None)
 
     async def check(self, folder: Path, configuration: Callable[[], Text]) -> None:
         """Check the files of a folder with HAProxy; `configuration` returns haproxy.cfg.
