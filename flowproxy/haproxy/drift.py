@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA1
 
 from flowproxy.haproxy.commands import ListEntry, ServerState
+from flowproxy.haproxy.names import map_in_haproxy
 from flowproxy.haproxy.plan import (
     AddCertificate,
     AddEntry,
@@ -29,7 +30,6 @@ from flowproxy.haproxy.plan import (
 from flowproxy.rendering.configuration import Configuration, certificate_file
 from flowproxy.rendering.sections import Section
 from flowproxy.rendering.servers import Server
-from flowproxy.rendering.values import VALUES, renamed
 
 _WITHOUT_STATE = frozenset(
     ["agent-check", "disabled", "track"]
@@ -75,15 +75,10 @@ class State(NamedTuple):
 
 
 def state(configuration: Configuration, stand_ins: Mapping[str, str]) -> State:
-    """A configuration with some backends under the names of spares; a backend without servers is not told."""
+    """Return what the runtime API should show of a configuration. Backends without servers are left out."""
     return State(
         {stand_ins.get(name, name): servers for name, servers in configuration.servers.items() if servers},
-        {
-            name: renamed(entries, stand_ins)
-            if name == VALUES
-            else {key: stand_ins.get(value, value) for key, value in entries.items()}
-            for name, entries in configuration.maps.items()
-        },
+        {name: map_in_haproxy(name, entries, stand_ins) for name, entries in configuration.maps.items()},
         configuration.certificates,
     )
 

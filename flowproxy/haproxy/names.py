@@ -1,7 +1,6 @@
-"""The border between the names of backends in HAProxy, where spares stand in for some, and their own.
+"""Translates between the names of backends and their names in HAProxy, where spares stand in for some.
 
-What HAProxy says is taken apart and a backend is renamed in its own field. Spares that stand in for nothing are left
-out.
+Answers of HAProxy are parsed, and only the field that holds a backend is renamed. Unused spares are left out.
 """
 
 from __future__ import annotations
@@ -12,9 +11,22 @@ import re
 from collections.abc import Iterable, Mapping
 
 from flowproxy.rendering.spares import is_spare
+from flowproxy.rendering.values import VALUES, renamed
 
 # The label of the exporter. A quote inside of a label's value is escaped, so that this is never found in one.
 _LABEL = re.compile(r'[{,]proxy="(?P<backend>[^"\\]*)"')
+
+
+def map_in_haproxy(name: str, entries: Mapping[str, str], stand_ins: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the entries of a map with the names by which HAProxy knows the backends.
+
+    Routes hold a backend as their value. The map of values holds it in its keys.
+    """
+    if not stand_ins:
+        return entries
+    if name == VALUES:
+        return renamed(entries, stand_ins)
+    return {key: stand_ins.get(value, value) for key, value in entries.items()}
 
 
 class BackendNames:
@@ -30,7 +42,7 @@ class BackendNames:
         return self._in_haproxy.get(backend, backend)
 
     def own(self, backend: str) -> str | None:
-        """Return a backend's own name; None for a spare that stands in for nothing."""
+        """Return a backend's own name; None for an unused spare."""
         return self._own.get(backend) if is_spare(backend) else backend
 
     def in_statistics(self, answer: str) -> str:

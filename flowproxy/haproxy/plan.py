@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
+from flowproxy.haproxy.names import map_in_haproxy
 from flowproxy.rendering.configuration import Configuration
 from flowproxy.rendering.sections import Section
 from flowproxy.rendering.servers import Server
 from flowproxy.rendering.spares import is_spare
-from flowproxy.rendering.values import VALUES, backend_of, renamed
+from flowproxy.rendering.values import VALUES, backend_of
 
 
 class AddServer(NamedTuple):
@@ -298,29 +299,18 @@ def _certificates(running: Configuration, wanted: Configuration) -> Iterable[Cha
 
 def _entries(running: Running, wanted: Configuration, stand_ins: Mapping[str, str]) -> Iterable[Change]:
     """Yield map changes: values of a backend are added before its first route and removed after its last."""
-    old_values = renamed(running.configuration.maps.get(VALUES, {}), running.stand_ins)
-    new_values = renamed(wanted.maps.get(VALUES, {}), stand_ins)
-    for key, value in new_values.items():
-        if key not in old_values:
-            yield AddEntry(VALUES, key, value)
-        elif old_values[key] != value:
-            yield SetEntry(VALUES, key, value)
-    yield from _routes(running, wanted, stand_ins)
-    for key in sorted(old_values.keys() - new_values.keys()):
-        yield RemoveEntry(VALUES, key)
 
+    def changed(name: str) -> Iterable[AddEntry | SetEntry | RemoveEntry]:
+        before = map_in_haproxy(name, running.configuration.maps.get(name, {}), running.stand_ins)
+        after = map_in_haproxy(name, wanted.maps.get(name, {}), stand_ins)
+        for key, value in sorted(after.items() - before.items()):
+            yield SetEntry(name, key, value) if key in before else AddEntry(name, key, value)
+        for key in sorted(before.keys() - after.keys()):
+            yield RemoveEntry(name, key)
 
-def _routes(running: Running, wanted: Configuration, stand_ins: Mapping[str, str]) -> Iterable[Change]:
-    moved = {name for name, _ in running.stand_ins.items() ^ stand_ins.items()}
-    for name, entries in wanted.maps.items():
-        if name == VALUES:
-            continue
-        present: Mapping[str, str] = running.configuration.maps.get(name, {})
-        for key, value in entries.items():
-            if key not in present:
-                yield AddEntry(name, key, stand_ins.get(value, value))
-            elif present[key] != value or value in moved:
-                yield SetEntry(name, key, stand_ins.get(value, value))
-        for key in present:
-            if key not in entries:
-                yield RemoveEntry(name, key)
+    values = list(changed(VALUES))
+    yield from (change for change in values if not isinstance(change, RemoveEntry))
+    for name in wanted.maps:
+        if name != VALUES:
+            yield from changed(name)
+    yield from (change for change in values if isinstance(change, RemoveEntry))

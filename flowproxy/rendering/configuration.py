@@ -60,25 +60,28 @@ class Configuration:
 
     def text(self, *, spares: bool = True) -> str:
         """Return haproxy.cfg; for a check, the spares can be left out."""
-        parts = [*self._beginning, self.head.rstrip() + "\n", *(block for _, block in sorted(self.blocks.items()))]
-        parts += [f"{section.text}\n" for section in self.spares.values()] if spares else []
-        return "\n".join(parts) + "\n"
+        return "\n".join(text for text, _ in self._pieces(spares=spares))
 
     def with_services(self, *, spares: bool = True) -> Text:
-        """Return haproxy.cfg with which of its lines are there for which service."""
-        return joined(self._parts(spares=spares))
+        """Return haproxy.cfg with the service that each of its lines belongs to."""
+        return joined(Text(text, self._parts(text, owner)) for text, owner in self._pieces(spares=spares))
 
-    def _parts(self, *, spares: bool) -> Iterable[Text]:
-        yield from map(Text, self._beginning)
-        yield Text(self.head.rstrip() + "\n", self.parts)
+    def _pieces(self, *, spares: bool) -> Iterable[tuple[str, str | None]]:
+        """Yield the texts of haproxy.cfg, each with its service: empty without one, None for the head, whose lines
+        belong to several."""
+        yield "# Written by Flowproxy; a change by hand is lost.", ""
+        yield f"global\n    description {self.digest}\n", ""
+        yield f"{self.head.rstrip()}\n", None
         for name, block in sorted(self.blocks.items()):
-            yield Text(block, (Part(1, block.count("\n"), self.sections[name].service),))
-        yield from (Text(f"{section.text}\n") for section in self.spares.values() if spares)
-        yield Text("")
+            yield block, self.sections[name].service
+        for section in self.spares.values() if spares else ():
+            yield f"{section.text}\n", ""
+        yield "", ""
 
-    @property
-    def _beginning(self) -> tuple[str, str]:
-        return "# Written by Flowproxy; a change by hand is lost.", f"global\n    description {self.digest}\n"
+    def _parts(self, text: str, owner: str | None) -> tuple[Part, ...]:
+        if owner is None:
+            return self.parts
+        return (Part(1, text.count("\n"), owner),) if owner else ()
 
     def files(self, *, spares: bool = True) -> dict[str, bytes]:
         """Return the content of each file, by its path below the state folder."""

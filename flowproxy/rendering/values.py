@@ -41,8 +41,6 @@ def backend_of(entry: str) -> str:
 
 def renamed(entries: Mapping[str, str], names: Mapping[str, str]) -> Mapping[str, str]:
     """Return the same entries under other names of their backends."""
-    if not names:
-        return entries
     return {_renamed(entry, names): value for entry, value in entries.items()}
 
 

@@ -42,7 +42,7 @@ class Service(ServiceParameters):
         """Return whether a destination listens on a separate port."""
         return any(destination.req_mode != "http" for destination in self.destinations)
 
-    @property
+    @cached_property
     def brings_templates(self) -> bool:
         return bool(self.template_fe_path or self.template_be_path)
 
