@@ -1,4 +1,4 @@
-"""Files that are replaced in one step, so that nobody reads half of one."""
+"""Files that are replaced in one step, so that no reader sees half of one."""
 
 from __future__ import annotations
 

@@ -359,7 +359,7 @@ class Status(ShortStatus):
     reloads: int = Field(description="Reloads since the start.")
     reload_reasons: dict[str, int] = Field(description="Reloads by their reason.")
     runtime_updates: int = Field(description="Changes without a reload since the start.")
-    drift: dict[str, int] = Field(description="How often a change by somebody else was undone, by kind.")
+    drift: dict[str, int] = Field(description="How often a change from outside Flowproxy was reverted, by kind.")
     old_workers: int = Field(description="Workers that stay after a reload because of long connections.")
     services: int = Field(description="How many services are wanted.")
     quarantined: dict[str, str] = Field(description="Services that are not served as they ask, with the reason.")

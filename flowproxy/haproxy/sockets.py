@@ -38,7 +38,7 @@ class _WholeSocket(socket.socket):
         parts = []
         while part := super().recv(size, flags):
             parts.append(part)
-        # An answer may quote what somebody wrote, cut off in the middle of a letter.
+        # An answer may quote user input, cut off in the middle of a character.
         return b"".join(parts).decode(errors="replace").encode()
 
 

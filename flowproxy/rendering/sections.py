@@ -19,7 +19,7 @@ from flowproxy.settings.model import Settings
 from flowproxy.text.patterns.cost import limited, reach_of
 from flowproxy.text.quoting import comment, word
 
-# HAProxy 2.6 keeps no connections to a server that is added while it runs unless it is told to.
+# Without these options, HAProxy 2.6 keeps no idle connections to a server that is added at run time.
 _POOL = "pool-max-conn -1 pool-purge-delay 5s"
 _LEAST_CONNECTIONS = 10  # of a backend, however many the service has
 # The templates of the features, for each kind of backend.
@@ -145,7 +145,7 @@ class Sections:
 
 
 def default_users(settings: Settings) -> tuple[User, ...]:
-    """Return the users of services without users of their own; nobody's where none of them has a password."""
+    """Return the users for services without their own; a user who never matches if none in USERS has a password."""
     users = complete(settings.users, encrypted=settings.users_pass_encrypted)
     return NOBODY if settings.users and not users else users
 

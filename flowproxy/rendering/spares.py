@@ -1,7 +1,7 @@
-"""Spare backends: a backend cannot be made while HAProxy runs, so some wait, without servers, for services to come.
+"""Spare backends: HAProxy cannot create a backend at run time, so some without servers wait for new services.
 
-Planning lets one stand in for a service's backend. Nobody else knows of them: what HAProxy says of a stand-in gets the
-name of the backend that it stands in for (`haproxy.names`).
+Planning chooses a spare to stand in for a service's backend. Everything else uses the service's own name: answers of
+HAProxy are translated in `haproxy.names`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def is_spare(backend: str) -> bool:
 
 
 def spares_for(sections: Mapping[str, Section], plain: str | None) -> Mapping[str, Section]:
-    """Return the spares that go with these backends: of the plain shape, and of those that many services have."""
+    """Return the spares for these backends: some of the plain shape, and some of the most common other shapes."""
     shapes = Counter(section.shape for section in sections.values() if section.shape is not None)
     if plain is not None:
         shapes[plain] = len(sections) + 1

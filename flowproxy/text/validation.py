@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a value, in words for somebody who does not know pydantic."""
+"""The errors of pydantic in words for users who do not know pydantic."""
 
 from __future__ import annotations
 

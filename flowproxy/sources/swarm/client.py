@@ -41,7 +41,7 @@ _THREADS = 4
 _OLD_VERSION = "1.41"
 _SPOKEN_VERSION = re.compile(r"(?:Minimum|Maximum) supported API version is ([0-9.]+[0-9])")
 _FORBIDDEN = (401, 403, 405)
-_BY_NAME = 100  # services at most that a call names, lest its URL grow too long; more come with the whole listing
+_BY_NAME = 100  # services at most that one call names, to limit the length of its URL; more need a whole listing
 
 
 class Forbidden(SwarmUnavailable):

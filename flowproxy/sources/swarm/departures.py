@@ -1,8 +1,8 @@
-"""Which tasks get requests while the tasks of a service are replaced.
+"""Decides which tasks get requests while the tasks of a service are replaced.
 
-A task without a health check counts as running before it listens. When Swarm stops the last of the old tasks in that
-moment, nobody would answer. But Swarm lets a task go on for two to three seconds after it wants it to stop, so that it
-can serve until the others are ready.
+A task without a health check is `running` before it listens. If Swarm stops the last old task at that moment, no task
+answers. But a task goes on for two to three seconds after its desired state has become `shutdown`, and can serve until
+the others are ready.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _SERVES_ON_S = 2.0  # a request that is sent later may meet the end of the task
 
 
 class Departures:
-    """Remembers of the tasks of each service since when they run, and since when they are to stop."""
+    """Remembers when each task of a service began to run, and when it was first seen to be stopping."""
 
     def __init__(self) -> None:
         self._since: dict[str, dict[tuple[str, bool], float]] = {}
@@ -24,13 +24,13 @@ class Departures:
     def serving(self, service_id: str, tasks: Sequence[Task], unreachable: frozenset[str], now: float) -> list[Task]:
         """Return the tasks of a service that get requests.
 
-        Those are the ones that are to run. Those that are to stop serve on, for two seconds at most, while none of the
-        others has run for two seconds.
+        These are the running ones, and for two seconds at most the stopping ones, as long as no other task has run for
+        two seconds.
 
         Args:
-            tasks: all that are listed of the service.
-            unreachable: the ids of nodes that are out of contact.
-            now: seconds of a clock that never goes back.
+            tasks: all listed tasks of the service.
+            unreachable: the ids of nodes out of contact.
+            now: the time of a monotonic clock, in seconds.
         """
         before = self._since.get(service_id, {})
         known = [(task.name, task.stopping) for task in tasks if task.serving or task.stopping]

@@ -1,5 +1,7 @@
-"""The managers that the others cannot reach: that is known within two seconds of their death, ten seconds before their
-nodes are down. Docker sends no event of it."""
+"""Watches which managers the others cannot reach.
+
+The Swarm reports that within two seconds of their death, ten seconds before their nodes are down, but sends no event.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ _EVERY_S, _FORBIDDEN_S = 1.0, 60.0  # between two listings, and when they are no
 
 
 async def watch_managers(client: SwarmClient, events: Events) -> NoReturn:
-    """Note in the events whenever a manager came into or out of the reach of the others."""
+    """Mark the nodes as moved whenever the set of unreachable managers changes."""
     known: frozenset[str] = frozenset()
     while True:
         await asyncio.sleep(_EVERY_S)
